@@ -210,7 +210,7 @@ static enum table_kind put_ROLES(struct text *out, const struct control_view_mem
 	char text[ROLES_TEXT_MAX + 1];
 	roles_text(m->raft_flags, m->roles, text);
 	text_put_str(out, text);
-	return TABLE_TEXT;
+	return TABLE_NAMES;
 }
 
 enum node_column {

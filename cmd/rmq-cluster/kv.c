@@ -1,6 +1,8 @@
 #include "kv.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,11 +117,17 @@ static void close_client(struct kv *k)
 
 static enum rmq_error wait_answer(struct kv *k)
 {
+	int timeout_ms;
 	k->waiting = true;
 	while (k->waiting) {
-		client_io_wait(&k->io, signals_fd(), CLIENT_FOREVER);
+		struct pollfd p[3] = {client_io_prepare(&k->io, &timeout_ms),
+		    {signals_fd(), POLLIN, 0}, {k->watches ? STDOUT_FILENO : -1, 0, 0}};
+		if (poll(p, 3, timeout_ms) > 0)
+			client_io_turn(&k->io, p[0].revents);
 		if (signals_caught())
 			startup_die();
+		if (p[2].revents & (POLLERR | POLLHUP))
+			signals_die(SIGPIPE);
 	}
 	return k->code;
 }
@@ -127,7 +135,7 @@ static enum rmq_error wait_answer(struct kv *k)
 static enum rmq_error change(struct kv *k, const char *key, struct slice value)
 {
 	client_kv_change(k->io.client, clock_mono(), slice_str(key), value,
-	    k->has_condition ? &k->condition : NULL, NULL);
+	    k->has_condition || k->if_absent ? &k->condition : NULL, NULL);
 	enum rmq_error err = wait_answer(k);
 	if (!err && k->prints_version)
 		printf("%llu\n", (unsigned long long)k->version);
@@ -389,6 +397,7 @@ static enum rmq_error run_watch(struct kv *k, char **words, int count)
 	uint8_t flags = KV_VALUES | KV_WAIT;
 	struct slice what = what_of(count > 0 ? words[0] : "*", false, &flags);
 	k->row = print_change;
+	k->watches = true;
 	client_map_begin(&k->map, flags, k->has_since ? k->since : 0);
 	while (!read_some(k, what)) {
 		if (k->news & CLIENT_MAP_ANEW)
@@ -438,7 +447,10 @@ static enum rmq_error check(const struct kv *k, const struct verb *v, char **wor
 		return ask_fail(RMQ_E_USAGE, "'%s' is not a key", words[0]);
 	if (count > 0 && strlen(words[0]) > NAME_MAX_LEN)
 		return ask_fail(RMQ_E_USAGE, "'%s' is longer than a key", words[0]);
-	if ((k->has_condition || k->prints_version) && !changes)
+	if (k->has_condition && k->if_absent)
+		return ask_fail(
+		    RMQ_E_USAGE, "--if-version and --if-absent: only one can be given");
+	if ((k->has_condition || k->if_absent || k->prints_version) && !changes)
 		return ask_fail(
 		    RMQ_E_USAGE, "--if-version, --if-absent and -i are of put and del");
 	if (k->has_since && v->run != run_watch)

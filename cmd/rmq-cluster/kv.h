@@ -22,6 +22,7 @@ struct kv {
 	const char *fields; /* -o, NULL: not given */
 	bool has_condition;
 	uint64_t condition; /* the key must have this version */
+	bool if_absent;	    /* --if-absent: the same as a condition of 0 */
 	bool prints_version;
 	bool has_since;
 	uint64_t since;
@@ -29,6 +30,7 @@ struct kv {
 	struct client_io io;
 	const char *about; /* what a failure is about; NULL: nothing */
 	bool waiting;
+	bool watches; /* ends when nobody reads stdout any more */
 	enum rmq_error code;
 	uint64_t version;      /* of the newest change, or that was read */
 	struct wire_kv_at at;  /* the newest answer's end */

@@ -331,6 +331,7 @@ static bool print_members(void *arg, const struct control_view *v)
 {
 	struct program *p = arg;
 	struct text out = {0};
+	p->said = v->count > 0;
 	for (unsigned i = 0; i < v->count; i++) {
 		const struct control_view_member *m = &v->members[i];
 		if (p->having && !roles_has(m->raft_flags, m->roles, p->having))
@@ -343,12 +344,19 @@ static bool print_members(void *arg, const struct control_view *v)
 	return true;
 }
 
+/* Of a node that knows of no cluster nobody could say. */
+static enum rmq_error ask_members(struct program *p)
+{
+	enum rmq_error err = ask_status(&p->ask);
+	return err || p->said ? err : ask_fail(RMQ_E_NO_DAEMON, "this node is of no cluster");
+}
+
 static enum rmq_error list_members(struct program *p, const char *columns)
 {
 	enum rmq_error err = open_table(p, &columns_of_member, columns);
 	p->ask.view = print_members;
 	if (!err)
-		err = ask_status(&p->ask);
+		err = ask_members(p);
 	return !err && p->having && !p->yes ? RMQ_E_NOTHING : err;
 }
 
@@ -381,7 +389,6 @@ static enum rmq_error run_metrics(void *arg)
 	return ask_status(&p->ask);
 }
 
-/* Of a node that knows of no cluster nobody could say. */
 static bool print_unreachable(void *arg, const struct control_view *v)
 {
 	struct program *p = arg;
@@ -399,9 +406,7 @@ static enum rmq_error run_unreachable(void *arg)
 {
 	struct program *p = arg;
 	p->ask.view = print_unreachable;
-	enum rmq_error err = ask_status(&p->ask);
-	if (!err && !p->said)
-		return ask_fail(RMQ_E_NO_DAEMON, "this node is of no cluster");
+	enum rmq_error err = ask_members(p);
 	return err ? err : p->yes ? RMQ_E_OK : RMQ_E_NOTHING;
 }
 
@@ -425,11 +430,9 @@ static enum rmq_error run_member_status(void *arg)
 	enum rmq_error err = check_name(word(p, 0));
 	p->ask.view = print_member_status;
 	if (!err)
-		err = ask_status(&p->ask);
+		err = ask_members(p);
 	if (err || p->yes)
 		return err;
-	if (!p->said)
-		return ask_fail(RMQ_E_NO_DAEMON, "this node is of no cluster");
 	return ask_fail(RMQ_E_NOTHING, "%s: no such member", *word(p, 0) ? word(p, 0) : p->me);
 }
 
@@ -698,7 +701,7 @@ static bool take_option(void *arg, int option, const char *value)
 	if (option == 'j')
 		p->json = true;
 	else if (option == OPT_IF_ABSENT)
-		return kv_condition(&p->kv, "0");
+		p->kv.if_absent = true;
 	else if (option == OPT_IF_VERSION)
 		return kv_condition(&p->kv, value);
 	else if (option == OPT_WATCH)

@@ -53,8 +53,7 @@ static void look_at(struct cluster *c, const char *name)
 	struct stat st;
 
 	path_of(c, name, path);
-	if (!hooks_name_valid(name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    access(path, X_OK) != 0)
+	if (!hooks_name_valid(name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
 		return;
 	struct hook *hook = hooks_found(&c->hooks, name);
 	if (!hook && !c->hooks_said)
@@ -64,6 +63,8 @@ static void look_at(struct cluster *c, const char *name)
 	if (!hook)
 		return;
 	const char *why = unsafe(&st);
+	if (!why && access(path, X_OK) != 0)
+		why = "is not executable: it is not run";
 	if (why && !hook->off)
 		log_error("hook %s: %s", path, why);
 	hook->off = why != NULL;

@@ -44,7 +44,8 @@ bats_require_minimum_version 1.5.0
 	start_queue q
 	[ "$(rmq-cluster kv put -i --if-version 0 a four)" = 7 ]
 	local word
-	for word in "" "gone" "get" "put a b c" "get a/b" "get -i a" "put --if-version x a 1" "ls -o no"; do
+	for word in "" "gone" "get" "put a b c" "get a/b" "get -i a" "put --if-version x a 1" \
+		"put --if-absent --if-version 3 a 1" "ls -o no"; do
 		run rmq-cluster kv $word
 		assert_failure 64
 	done
@@ -73,4 +74,9 @@ bats_require_minimum_version 1.5.0
 	run timeout 10 sh -c 'rmq-cluster kv watch --since 1 "a*" | head -n 2'
 	assert_output '{"event":"put","key":"a.c","version":3,"value":"2"}
 {"event":"deleted","key":"a.b","version":4}'
+	# It ends with its reader, also when nothing changes.
+	run timeout 10 sh -c 'rmq-cluster kv watch a.c | head -n 2'
+	assert_success
+	assert_output '{"event":"put","key":"a.c","version":3,"value":"2"}
+{"event":"current","version":4}'
 }

@@ -286,6 +286,12 @@ TRANSFER n2"
 	assert_output "rmq-cluster: this node is of no cluster"
 	run cluster member-status
 	assert_failure 69
+	local question
+	for question in members "members -j" "members -r west" phi; do
+		run cluster $question
+		assert_failure 69
+		assert_output "rmq-cluster: this node is of no cluster"
+	done
 	wait_until 10 is new
 	node "role joining"
 	wait_until 10 is joining
@@ -752,13 +758,14 @@ hook() {
 		touch harm'
 	chmod 775 hooks.d/unsafe
 	hook unsafe.dpkg-old <hooks.d/unsafe
+	hook plain <hooks.d/unsafe
+	chmod 644 hooks.d/plain
 	# They are beside the file of settings.
 	echo "hook-timeout = 300ms" >rmq.conf
 	start_real 1 -c rmq.conf
 	on 1 init
 	wait_until 10 grep -q queue-started kinds
-	wait_until 10 grep -q "hook ./hooks.d/hangs: did not end within its time" log1 ||
-		grep "hooks.d/hangs" log1
+	wait_until 10 grep -q "hook hooks.d/hangs: did not end within its time" log1
 	rm hooks.d/hangs
 	assert_equal "$(head -n 5 kinds)" "member-joined n1 n1 2
 member-up n1 n1 2
@@ -767,6 +774,7 @@ leader-changed n1 n1 2
 queue-started n1 n1 2"
 	grep -q "hooks.d/fails: exit status 3" log1
 	[ "$(grep -c "may be written to by others" log1)" = 1 ]
+	[ "$(grep -c "hook hooks.d/plain: is not executable: it is not run" log1)" = 1 ]
 	# The last event as well, before the node ends.
 	kill "${STARTED[0]}"
 	status_of "${STARTED[0]}"
@@ -812,6 +820,8 @@ queue-started n1 n1 2"
 	on 1 wait available
 	assert_equal "$(on 1 members -o name,roles | paste -sd' ')" \
 		"$(printf 'n1\tbroker,west n2\tbroker,archive,west n3\tstore')"
+	assert_equal "$(on 1 members -j -o roles | jq -c .roles | paste -sd' ')" \
+		'["broker","west"] ["broker","archive","west"] ["store"]'
 	# Of n2 and n3, each second and by their connections.
 	knows_both() {
 		[ "$(on 1 members -o round-trip,version | grep -cE '^0\.[0-9]{6}	[0-9]')" = 2 ]

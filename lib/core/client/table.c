@@ -35,6 +35,21 @@ static enum table_kind put_value(
 	return kind;
 }
 
+static void put_names(struct text *out, struct slice names)
+{
+	const char *p = (const char *)names.data, *end = p + names.len;
+	text_put_char(out, '[');
+	while (p < end) {
+		const char *comma = memchr(p, ',', (size_t)(end - p));
+		size_t len = (size_t)((comma ? comma : end) - p);
+		envelope_put_string(out, slice_of(p, len));
+		p += len + (comma != NULL);
+		if (comma)
+			text_put_char(out, ',');
+	}
+	text_put_char(out, ']');
+}
+
 static void put_json(const struct table *t, struct text *out, const void *row)
 {
 	struct text value = {0};
@@ -44,7 +59,9 @@ static void put_json(const struct table *t, struct text *out, const void *row)
 		text_put_str(out, "\":");
 		value.len = 0;
 		enum table_kind kind = t->from->put(&value, t->column[i], row);
-		if (value.len == 0 || kind == TABLE_NONE)
+		if (kind == TABLE_NAMES)
+			put_names(out, slice_of(value.data, value.len));
+		else if (value.len == 0 || kind == TABLE_NONE)
 			text_put_str(out, "null");
 		else if (kind == TABLE_YES)
 			text_put_str(out, value.data[0] == 'y' ? "true" : "false");

@@ -10,10 +10,10 @@
 #define TABLE_COLUMNS_MAX 40
 
 /*
- * TABLE_YES: "yes" or "no", in JSON true or false.  TABLE_NONE: in JSON null.  Numbers are aligned on
- * the right.
+ * TABLE_YES: "yes" or "no", in JSON true or false.  TABLE_NONE: in JSON null.  TABLE_NAMES: names with
+ * commas between them, in JSON an array, which may be empty.  Numbers are aligned on the right.
  */
-enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_YES, TABLE_NONE };
+enum table_kind { TABLE_TEXT, TABLE_NUMBER, TABLE_YES, TABLE_NONE, TABLE_NAMES };
 
 /* What rows are made of.  Columns are numbered from 0. */
 struct table_columns {
