@@ -218,11 +218,28 @@ static void compare(struct join_ask *a, struct link_conn *conn, struct slice pay
 	(void)err; /* `down` comes */
 }
 
+static void refused(struct join_ask *a, const struct node_refused *m)
+{
+	struct join *j = &a->cluster->join;
+	char text[TEXT_MAX + 1];
+
+	/* Of the cluster whose leader this node follows only a recovery tells more than that knows. */
+	if (j->lost && m->code != RMQ_E_DENIED && !raft_id_none(a->cluster->status.leader))
+		return;
+	memcpy(text, m->text.data, m->text.len);
+	text[m->text.len] = '\0';
+	j->answered = true;
+	remember(a->cluster, asked(a)->name, text,
+	    m->code == RMQ_E_EXISTS || m->code == RMQ_E_VERSION || m->code == RMQ_E_CONFIG ||
+		m->code == RMQ_E_DENIED);
+	a->differs |= m->code == RMQ_E_CONFIG;
+	j->outcast |= j->lost && m->code == RMQ_E_DENIED;
+}
+
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 {
 	struct join_ask *a = arg;
 	struct node_refused m;
-	char text[TEXT_MAX + 1];
 
 	if (f->type == NODE_TYPE_SETTINGS) {
 		compare(a, conn, f->payload);
@@ -232,16 +249,8 @@ static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
 		joined(a, f->payload);
 		return;
 	}
-	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m)) {
-		memcpy(text, m.text.data, m.text.len);
-		text[m.text.len] = '\0';
-		a->cluster->join.answered = true;
-		remember(a->cluster, asked(a)->name, text,
-		    m.code == RMQ_E_EXISTS || m.code == RMQ_E_VERSION ||
-			m.code == RMQ_E_CONFIG);
-		a->differs |= m.code == RMQ_E_CONFIG;
-		a->cluster->join.outcast |= m.code == RMQ_E_EXISTS;
-	}
+	if (f->type == NODE_TYPE_REFUSED && node_refused_decode(f->payload, &m))
+		refused(a, &m);
 	end_seed(a);
 }
 

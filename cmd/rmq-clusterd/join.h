@@ -44,7 +44,7 @@ struct join {
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
 	struct log_rate said, command_said;
 	bool final;	     /* that is what a member has decided */
-	bool outcast;	     /* it says that this node's directory is of no member */
+	bool outcast;	     /* it says that its cluster was recovered without this node */
 	enum rmq_error code; /* why it is over: RMQ_E_NO_DAEMON, as a rule */
 };
 

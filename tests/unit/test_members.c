@@ -413,6 +413,19 @@ static enum rmq_error asked(unsigned cluster, unsigned id, unsigned key)
 	return members_asked(&m, (struct raft_id){{(uint8_t)cluster}}, id_of(id), bytes, why);
 }
 
+static void who_was_left_behind_by_a_recovery_is_told_so(void **state)
+{
+	struct raft_config c = config_of(N(1) | N(2));
+
+	(void)state;
+	c.level = LEVEL_TAGS;
+	raft_config_remove(&c, &c.members[1], RAFT_LOST);
+	assert_true(members_hint(&m, 1, &c));
+	assert_int_equal(asked(78, 2, 2), RMQ_E_DENIED);
+	assert_non_null(strstr(why, "was recovered without n2"));
+	assert_int_equal(asked(78, 3, 3), RMQ_E_EXISTS);
+}
+
 static void who_has_another_directory_or_cluster_is_not_told_the_members(void **state)
 {
 	(void)state;
@@ -461,6 +474,7 @@ int main(void)
 	    T(all_addresses_are_tried_what_it_said_first),
 	    T(who_is_up_hears_is_heard_and_says_something),
 	    T(who_asks_about_the_cluster_is_told_what_it_is_there),
+	    T(who_was_left_behind_by_a_recovery_is_told_so),
 	    T(who_has_another_directory_or_cluster_is_not_told_the_members),
 	    T(a_member_without_a_leader_says_so_soon_and_asks_its_seeds_later),
 	};

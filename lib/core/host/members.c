@@ -184,7 +184,7 @@ enum rmq_error members_asked(const struct members *m, struct raft_id cluster, st
 		    "the cluster was recovered without %s, and is another one since; with a new data "
 		    "directory it can be admitted again",
 		    was->name);
-		return RMQ_E_EXISTS;
+		return RMQ_E_DENIED;
 	}
 	if (newest && !raft_id_eq(newest->cluster, cluster)) {
 		snprintf(why, TEXT_MAX + 1,

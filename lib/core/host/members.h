@@ -116,7 +116,8 @@ bool members_lost(const struct members *m, bool refused, uint64_t led_ms, uint64
 bool members_joined(const struct members *m, const struct raft_member *who);
 /*
  * Whether who has the log of this cluster is told the committed members; it is taken in by no
- * answer.  Else `why` says why not, TEXT_MAX + 1 bytes.
+ * answer.  Else `why` says why not, TEXT_MAX + 1 bytes; RMQ_E_DENIED: the cluster was recovered
+ * without it, which counts also where it is led.
  */
 enum rmq_error members_asked(const struct members *m, struct raft_id cluster, struct raft_id id,
     const uint8_t key[RAFT_KEY_SIZE], char *why) __attribute__((warn_unused_result));

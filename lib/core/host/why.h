@@ -44,7 +44,7 @@ struct why_seen {
 	bool stopping;
 	bool joining; /* it asks to be let in, or who the members are */
 	bool lost;    /* the latter */
-	bool outcast; /* then, a member has said that this directory is of no member */
+	bool outcast; /* then, a member has said that the cluster was recovered without it */
 	const char *join_refused;
 	bool join_final;	  /* a member has decided that, and says what to do */
 	char seeds[TEXT_MAX + 1]; /* whom it asks; "": none are set */
