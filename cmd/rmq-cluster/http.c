@@ -202,6 +202,17 @@ static enum rmq_error get_leader(struct serve *s)
 	return reply(s, 200, JSON_TYPE, "", &body);
 }
 
+/* For what watches only whether it is answered with 200. */
+static enum rmq_error get_available(struct serve *s)
+{
+	struct text body = {0};
+
+	if (!(s->view.flags & CONTROL_AVAILABLE))
+		return refuse(s, 503, "", "the cluster takes no messages");
+	text_put_str(&body, "{\"available\":true}\n");
+	return reply(s, 200, JSON_TYPE, "", &body);
+}
+
 static enum rmq_error get_metrics(struct serve *s)
 {
 	struct text body = {0};
@@ -306,6 +317,7 @@ static const struct route {
     {MEMBERS, HTTP_DELETE, false, leave},
     {"/status", HTTP_GET, true, get_status},
     {"/leader", HTTP_GET, true, get_leader},
+    {"/available", HTTP_GET, true, get_available},
     {"/metrics", HTTP_GET, true, get_metrics},
     {"/events", HTTP_GET, false, get_events},
 };

@@ -904,6 +904,13 @@ asked() {
 	run web /leader
 	assert_output '{"leader":"n1"}
 200'
+	[ "$(web /available | tail -n 1)" = 503 ]
+	node "serve /run/q.sock"
+	wait_until 10 cluster is-available
+	run web /available
+	assert_output '{"available":true}
+200'
+	node "serve -"
 	[ "$(web /members | head -n -1 | jq -r '[.[].name] | join(" ")')" = "n1 n2 n3" ]
 	[ "$(web /members/n2 | head -n -1 | jq -r .role)" = voter ]
 	[ "$(web /members/n9 | tail -n 1)" = 404 ]
