@@ -98,6 +98,11 @@ static void all_is_well(void **state)
 	(void)state;
 	assert_says(
 	    "all is well: n2 leads, its queue daemon takes clients, and 3 of 3 voters are up");
+	config.count = 2;
+	seen.count = 1;
+	assert_says(
+	    "all is well: n2 leads, its queue daemon takes clients, and 2 of 2 voters are up: none "
+	    "may fail");
 	assert_int_equal(why.lines[0].reason, CONTROL_REASON_WELL);
 	assert_null(why_problem(&why));
 }

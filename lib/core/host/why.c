@@ -574,8 +574,8 @@ static void well(struct why *w, const struct why_seen *s)
 	if (s->available && leader)
 		say(w, CONTROL_REASON_WELL,
 		    "all is well: %s leads, its queue daemon takes clients, and %u of %u voters are "
-		    "up",
-		    leader, n - down.count, n);
+		    "up%s",
+		    leader, n - down.count, n, n < 3 ? ": none may fail" : "");
 	else
 		say(w, CONTROL_REASON_UNKNOWN,
 		    "lines are not confirmed, and this node does not know why: see the log of "
