@@ -55,6 +55,12 @@ static void look_at(struct cluster *c, const char *name)
 	path_of(c, name, path);
 	if (!hooks_name_valid(name) || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
 		return;
+	/* One that is switched off takes no place, and is told nothing of what happens meanwhile. */
+	if (access(path, X_OK) != 0) {
+		if (!c->hooks.began)
+			log_error("hook %s: is not executable: it is not run", path);
+		return;
+	}
 	struct hook *hook = hooks_found(&c->hooks, name);
 	if (!hook && !c->hooks_said)
 		log_error("hooks: %s: there are more than %d, the rest is not run",
@@ -63,10 +69,10 @@ static void look_at(struct cluster *c, const char *name)
 	if (!hook)
 		return;
 	const char *why = unsafe(&st);
-	if (!why && access(path, X_OK) != 0)
-		why = "is not executable: it is not run";
 	if (why && !hook->off)
 		log_error("hook %s: %s", path, why);
+	if (why)
+		hook->reader.next = c->events.next;
 	hook->off = why != NULL;
 	hook->arg = c;
 }

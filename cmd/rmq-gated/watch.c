@@ -32,6 +32,10 @@ static void lost(struct watch *w, const struct reason *why)
 	struct gate *g = w->gate;
 
 	disconnect(w);
+	/* Whoever answers next may be newer: only a refusal is followed by the older version. */
+	if (w->greeted)
+		w->version = 0;
+	w->greeted = false;
 	if (!w->said)
 		log_notice("%s", why->text);
 	w->said = true;
@@ -48,6 +52,7 @@ static void on_view(void *arg, uint32_t req, const struct control_view *v)
 
 	(void)req;
 	w->said = false;
+	w->greeted = true;
 	if (strcmp(v->leader, g->view.leader) != 0)
 		log_info("%s%s", v->leader[0] ? v->leader : "nobody", " leads");
 	bool begins = !(g->view.flags & CONTROL_TAKES_GATE);

@@ -18,6 +18,7 @@ struct watch {
 	uv_timer_t again;
 	unsigned version; /* of the control protocol; 0: the newest */
 	bool said;	  /* the log says that it is not there */
+	bool greeted;	  /* it has answered on this connection */
 };
 
 /* Begins.  g->view is kept up to date, gate_changed() and peers_changed() are called. */

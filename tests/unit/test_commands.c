@@ -208,6 +208,10 @@ static void the_last_that_may_run_the_queue_daemon_is_not_taken_out(void **state
 	way = COMMANDS_DOWN;
 	config.members[1].flags |= RAFT_BROKER;
 	assert_int_equal(removal("n1", 7, 100), COMMANDS_MAY);
+	/* One that is about to leave does not stay. */
+	config.members[1].leaving = RAFT_LEAVES;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_STOP);
+	config.members[1].leaving = RAFT_STAYS;
 }
 
 /* The new key, for this incarnation; 0: none. */

@@ -139,11 +139,12 @@ static void a_node_that_was_told_that_it_is_none_any_more_is_refused(void **stat
 static void a_node_that_was_leaving_is_refused(void **state)
 {
 	(void)state;
-	newest.members[0].leaving = RAFT_LEAVES;
-	assert_int_equal(recover(), RMQ_E_REFUSED);
-	assert_non_null(strstr(why, "was leaving"));
 	newest.members[0].leaving = RAFT_EXITS;
 	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "was leaving"));
+	/* As far as it knows, it had not handed over yet, and may have been cut off as any other. */
+	newest.members[0].leaving = RAFT_LEAVES;
+	assert_int_equal(recover(), RMQ_E_OK);
 	/* Another one's leave is over with its cluster. */
 	newest.members[0].leaving = RAFT_STAYS;
 	newest.members[1].leaving = RAFT_EXITS;

@@ -1,5 +1,6 @@
 /* Programs that a runner runs, in a loop as a daemon's. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -230,6 +232,28 @@ static void programs_are_told_of_all_signals(void **state)
 	assert_string_equal(got.output, "SigIgn:\t0000000000000000\n");
 }
 
+static void what_a_program_leaves_behind_may_go_on_to_complain(void **state)
+{
+	char directory[] = "/tmp/test_runner.XXXXXX", path[64], line[256], heard[16] = "";
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	snprintf(line, sizeof(line),
+	    "setsid sh -c 'exec 9>%s; tail --pid='$$' -f /dev/null; echo late >&2; echo lives >&9' "
+	    ">/dev/null </dev/null & exit 0",
+	    path);
+	shell(line, "", 60000);
+	assert_int_equal(got.outcome, RUNNER_ENDED);
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_true(read(fd, heard, sizeof(heard) - 1) > 0);
+	assert_string_equal(heard, "lives\n");
+	close(fd);
+	unlink(path);
+	rmdir(directory);
+}
+
 static void the_end_of_its_process_is_told_once_and_all_fail(void **state)
 {
 	(void)state;
@@ -253,6 +277,7 @@ int main(void)
 	    cmocka_unit_test(programs_run_at_the_same_time_and_with_their_own_environment),
 	    cmocka_unit_test(programs_are_told_of_all_signals),
 	    cmocka_unit_test(of_stderr_the_first_lines_are_logged_after_the_name),
+	    cmocka_unit_test(what_a_program_leaves_behind_may_go_on_to_complain),
 	    cmocka_unit_test(the_end_of_its_process_is_told_once_and_all_fail),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -220,16 +220,18 @@ static bool decide_to_replace(const struct commands_removal *r,
 	return true;
 }
 
-/* Others vote, and none of them may run the queue daemon. */
+/* Others vote, and none of them that stays may run the queue daemon. */
 static bool is_last_broker(const struct raft_config *c, const struct raft_member *is)
 {
 	const unsigned both = RAFT_VOTER | RAFT_BROKER;
 
 	if ((is->flags & both) != both || raft_config_voters(c) == 1)
 		return false;
-	for (unsigned i = 0; i < c->count; i++)
-		if (&c->members[i] != is && (c->members[i].flags & both) == both)
+	for (unsigned i = 0; i < c->count; i++) {
+		const struct raft_member *m = &c->members[i];
+		if (m != is && (m->flags & both) == both && m->leaving == RAFT_STAYS)
 			return false;
+	}
 	return true;
 }
 

@@ -34,10 +34,11 @@ static enum rmq_error check(
 		    "not joined yet");
 		return RMQ_E_REFUSED;
 	}
-	if (raft_config_find(config, log->id)->leaving != RAFT_STAYS) {
+	if (raft_config_find(config, log->id)->leaving == RAFT_EXITS) {
 		snprintf(why, cap,
 		    "this node was leaving its cluster, which may go on without it: take the "
-		    "directory of one that stayed");
+		    "directory of one that stayed, or, if there is none, rmq-journal backup and "
+		    "restore");
 		return RMQ_E_REFUSED;
 	}
 	if (!log->covered) {

@@ -79,7 +79,14 @@ static void say(struct keeper *k, enum runner_outcome outcome, int status)
 
 	memcpy(k->out, &head, sizeof(head));
 	ssize_t n = send(k->socket, k->out, sizeof(head) + k->len, MSG_NOSIGNAL);
-	_exit(n < 0);
+	if (n < 0)
+		_exit(1);
+}
+
+static _Noreturn void has_not_run(struct keeper *k, int error)
+{
+	say(k, RUNNER_FAILED, error);
+	_exit(0);
 }
 
 /* In the program's process; returns on failure. */
@@ -183,9 +190,9 @@ static void tell_line(struct keeper *k)
 
 	k->told += size;
 	if (before < RUNNER_ERRORS_MAX)
-		log_notice("%s: %.*s", name, (int)k->line_len, k->line);
+		log_error("%s: %.*s", name, (int)k->line_len, k->line);
 	if (before < RUNNER_ERRORS_MAX && k->told >= RUNNER_ERRORS_MAX)
-		log_notice("%s: what else it prints to stderr is dropped", name);
+		log_error("%s: what else it prints to stderr is dropped", name);
 	k->line_len = 0;
 }
 
@@ -215,6 +222,16 @@ static _Noreturn void over(struct keeper *k, enum runner_outcome outcome, int st
 	while (outcome == RUNNER_ENDED && k->len < RUNNER_BYTES_MAX && drain(k)) {
 	}
 	say(k, outcome, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+	/* Who goes on may have this stderr, and is not to die of it: that is read, and dropped. */
+	close(k->socket);
+	close_one(&k->to);
+	close_one(&k->from);
+	prctl(PR_SET_PDEATHSIG, 0);
+	signal(SIGTERM, SIG_DFL);
+	if (k->errors >= 0)
+		fcntl(k->errors, F_SETFL, 0);
+	for (ssize_t n = 1; k->errors >= 0 && (n > 0 || (n < 0 && errno == EINTR));)
+		n = read(k->errors, k->line, sizeof(k->line));
 	_exit(0);
 }
 
@@ -279,11 +296,11 @@ static _Noreturn void run(struct keeper *k, char *bytes, size_t len)
 	char *p = take_words(bytes, end, k->argv, k->head.words);
 	p = p ? take_words(p, end, k->env, k->head.env) : NULL;
 	if (!p || (size_t)(end - p) != k->head.input || k->head.words == 0)
-		say(k, RUNNER_FAILED, EINVAL);
+		has_not_run(k, EINVAL);
 	k->input = p;
 	int failed = spawn(k);
 	if (failed)
-		say(k, RUNNER_FAILED, failed);
+		has_not_run(k, failed);
 	feed(k);
 	keep(k);
 }
