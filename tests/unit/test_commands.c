@@ -212,6 +212,10 @@ static void the_last_that_may_run_the_queue_daemon_is_not_taken_out(void **state
 	config.members[1].leaving = RAFT_LEAVES;
 	assert_int_equal(removal("n1", 7, 100), COMMANDS_STOP);
 	config.members[1].leaving = RAFT_STAYS;
+	/* Nor does one that is dead serve; that one may go. */
+	dead = 2;
+	assert_int_equal(removal("n1", 7, 100), COMMANDS_STOP);
+	assert_int_equal(removal("n2", 7, 100), COMMANDS_MAY);
 }
 
 /* The new key, for this incarnation; 0: none. */

@@ -472,8 +472,13 @@ static void outcasts_are_not_told_to_start_more(void **state)
 	seen.outcast = true;
 	assert_says(
 	    "n3: the cluster was recovered without n1\n"
-	    "stop rmq-clusterd here: with a majority of its old members it goes on as a second "
-	    "cluster; start it with a new data directory, and admit it");
+	    "stop rmq-clusterd here, unless the recovery was a mistake: with a majority of its old "
+	    "members it goes on as a second cluster; keep the directory, and join with a new one");
+	/* A majority that serves has what was confirmed: it is not told to throw that away. */
+	seen.leader = id_of(1);
+	seen.unled = false;
+	assert_non_null(strstr(lines(), "there are two clusters: this one, which n2 leads"));
+	assert_null(strstr(lines(), "stop rmq-clusterd here"));
 }
 
 static void who_comes_back_after_a_recovery_is_a_problem(void **state)
@@ -482,8 +487,8 @@ static void who_comes_back_after_a_recovery_is_a_problem(void **state)
 	seen.back = "n9";
 	lines();
 	assert_problem(
-	    "n9 runs with a directory of before this cluster was recovered: stop it, and see "
-	    "When a majority is lost in rmq-cluster(7)");
+	    "n9 runs with a directory of before this cluster was recovered, maybe as a second "
+	    "cluster: see When a majority is lost in rmq-cluster(7)");
 }
 
 int main(void)

@@ -220,8 +220,12 @@ static bool decide_to_replace(const struct commands_removal *r,
 	return true;
 }
 
-/* Others vote, and none of them that stays may run the queue daemon. */
-static bool is_last_broker(const struct raft_config *c, const struct raft_member *is)
+/*
+ * Others vote, and none of them that stays may run the queue daemon.  In the place of one that is up
+ * another one has to be, too.
+ */
+static bool is_last_broker(const struct raft_config *c, const struct raft_member *is,
+    const struct commands_peers *peers)
 {
 	const unsigned both = RAFT_VOTER | RAFT_BROKER;
 
@@ -229,7 +233,8 @@ static bool is_last_broker(const struct raft_config *c, const struct raft_member
 		return false;
 	for (unsigned i = 0; i < c->count; i++) {
 		const struct raft_member *m = &c->members[i];
-		if (m != is && (m->flags & both) == both && m->leaving == RAFT_STAYS)
+		if (m != is && (m->flags & both) == both && m->leaving == RAFT_STAYS &&
+		    (peers->up(peers->arg, m->id) || !peers->up(peers->arg, is->id)))
 			return false;
 	}
 	return true;
@@ -237,7 +242,8 @@ static bool is_last_broker(const struct raft_config *c, const struct raft_member
 
 /* The same of leave and down. */
 static bool decide_to_remove(const struct commands_removal *r, const struct raft_member *is,
-    enum commands_verdict *v, enum rmq_error *code, char *text)
+    const struct commands_peers *peers, enum commands_verdict *v, enum rmq_error *code,
+    char *text)
 {
 	*v = COMMANDS_MAY;
 	if (!raft_id_none(r->by->id) && !raft_id_eq(is->id, r->by->id) &&
@@ -248,13 +254,13 @@ static bool decide_to_remove(const struct commands_removal *r, const struct raft
 		    "no such member: another node has come under this name meanwhile");
 		return true;
 	}
-	if (r->way == COMMANDS_FORCED || !is_last_broker(r->log->config, is))
+	if (r->way == COMMANDS_FORCED || !is_last_broker(r->log->config, is, peers))
 		return false;
 	*v = COMMANDS_STOP;
 	*code = RMQ_E_REFUSED;
 	snprintf(text, TEXT_MAX + 1,
-	    "it is the last voter that may run the queue daemon: give another one the role "
-	    "broker first, or see leave --force");
+	    "it is the last voter that may run the queue daemon and is up: start or replace another "
+	    "one with the role broker, or give one that role, first; or see leave --force");
 	return true;
 }
 
@@ -291,7 +297,7 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 		snprintf(text, TEXT_MAX + 1, "%.63s was removed already", r->name);
 		return COMMANDS_STOP;
 	}
-	if (is && r->way != COMMANDS_REPLACE && decide_to_remove(r, is, &v, code, text))
+	if (is && r->way != COMMANDS_REPLACE && decide_to_remove(r, is, peers, &v, code, text))
 		return v;
 	if (hands_over && decide_to_leave(r, peers, is, &v, code, text))
 		return v;

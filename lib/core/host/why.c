@@ -103,10 +103,17 @@ static void refused(struct why *w, const struct why_seen *s)
 	}
 	if (!s->member || s->lost)
 		say_if(w, reason, s->join_refused);
-	if (s->outcast)
+	/* Which of two clusters is to go on is not for a program to say. */
+	if (s->outcast && leader_name(s))
 		say(w, reason,
-		    "stop rmq-clusterd here: with a majority of its old members it goes on as a second "
-		    "cluster; start it with a new data directory, and admit it");
+		    "there are two clusters: this one, which %s leads, and the recovered one; decide which "
+		    "one goes on, stop the other, and keep its directories: see When a majority is lost in "
+		    "rmq-cluster(7)",
+		    leader_name(s));
+	else if (s->outcast)
+		say(w, reason,
+		    "stop rmq-clusterd here, unless the recovery was a mistake: with a majority of its old "
+		    "members it goes on as a second cluster; keep the directory, and join with a new one");
 	for (unsigned i = 0; i < s->count; i++)
 		say_if(w, reason, s->others[i].refuses);
 }
@@ -348,8 +355,8 @@ static void others_ill(struct why *w, const struct why_seen *s)
 {
 	if (s->back)
 		say(w, CONTROL_REASON_OTHER,
-		    "%s runs with a directory of before this cluster was recovered: stop it, and see "
-		    "When a majority is lost in rmq-cluster(7)",
+		    "%s runs with a directory of before this cluster was recovered, maybe as a second "
+		    "cluster: see When a majority is lost in rmq-cluster(7)",
 		    s->back);
 	troubles(w, CONTROL_REASON_OTHER, s, TROUBLE_FULL, TROUBLE_DIFFERS);
 }
