@@ -292,7 +292,7 @@ static void who_is_in_the_way_is_named_and_goes_only_if_it_is_gone(void **state)
 	    strstr(mistaken("n3", 9, 9), "n3 runs, at [::1]:7000: this node has its name;"));
 	dead = 3;
 	assert_string_equal(mistaken("n3", 3, 9),
-	    "n3 is a member with another data directory; remove it first: rmq-cluster down n3");
+	    "n3 is a member with another data directory; if that is gone, rmq-cluster replace n3, with the key of this node");
 	assert_string_equal(mistaken("n3", 9, 9),
 	    "n3 has another key: if it is gone, rmq-cluster replace n3, with the key of this "
 	    "node (rmq-cluster status -o key)");

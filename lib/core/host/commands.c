@@ -378,8 +378,8 @@ void commands_mistaken(const struct raft_config *config, const struct raft_membe
 		say_runs(named, keyed != NULL, text);
 	else if (keyed)
 		snprintf(text, TEXT_MAX + 1,
-		    "%.63s is a member with another data directory; remove it first: "
-		    "rmq-cluster down %.63s",
+		    "%.63s is a member with another data directory; if that is gone, "
+		    "rmq-cluster replace %.63s, with the key of this node",
 		    m->name, m->name);
 	else
 		snprintf(text, TEXT_MAX + 1,
