@@ -42,9 +42,11 @@ static int setup(void **state)
 	return 0;
 }
 
+static uint64_t wall_ms = 1800000000000;
+
 static enum rmq_error recover(void)
 {
-	return recovery_plan(&state_of, new_cluster, (struct wall_time){1234}, &plan, why);
+	return recovery_plan(&state_of, new_cluster, (struct wall_time){wall_ms}, &plan, why);
 }
 
 static void it_is_the_only_voter_of_a_new_cluster(void **state)
@@ -88,7 +90,7 @@ static void nothing_is_taken_back_and_time_was_lost(void **state)
 	assert_int_equal(plan.term, 8);
 	assert_int_equal(plan.restored_index, 41);
 	assert_int_equal(plan.config_index, 42);
-	assert_int_equal(load_u64(plan.restored), 1234);
+	assert_int_equal(load_u64(plan.restored), wall_ms);
 }
 
 static void a_learner_gets_a_vote(void **state)
@@ -172,11 +174,21 @@ static void the_only_voter_needs_none(void **state)
 	state_of.newest = state_of.committed = &plan.config;
 	struct recovery again;
 	assert_int_equal(
-	    recovery_plan(&state_of, new_cluster, (struct wall_time){1}, &again, why),
+	    recovery_plan(&state_of, new_cluster, (struct wall_time){wall_ms}, &again, why),
 	    RMQ_E_NOTHING);
 	/* It is another one that votes. */
 	newest.members[0].flags = newest.members[2].flags = 0;
 	state_of.newest = state_of.committed = &newest;
+	assert_int_equal(recover(), RMQ_E_OK);
+}
+
+static void a_clock_that_has_lost_its_time_gives_no_number_twice(void **state)
+{
+	(void)state;
+	wall_ms = 1234;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "set it first"));
+	wall_ms = 1800000000000;
 	assert_int_equal(recover(), RMQ_E_OK);
 }
 
@@ -192,6 +204,7 @@ int main(void)
 	    TEST(a_node_that_was_removed_is_refused),
 	    TEST(a_node_that_was_told_that_it_is_none_any_more_is_refused),
 	    TEST(a_node_that_was_leaving_is_refused),
+	    TEST(a_clock_that_has_lost_its_time_gives_no_number_twice),
 	    TEST(what_is_of_no_cluster_is_refused),
 	    TEST(the_only_voter_needs_none),
 	};

@@ -809,20 +809,18 @@ static enum rmq_error replay_events(struct broker *b, uint64_t index, enum recor
  * must not be used again.  Nobody hands out 2^20 leases a second.  The same for the numbers of
  * starts: nobody starts a daemon more than once a second.
  */
-#define LEASE_EPOCH_S 1704067200u /* 2024 */
-
 void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases)
 {
 	uint64_t s = wall.ms / 1000;
-	uint64_t lease = s > LEASE_EPOCH_S ? (s - LEASE_EPOCH_S) << 20 : 0;
+	uint64_t lease = s > JOURNAL_EPOCH_S ? (s - JOURNAL_EPOCH_S) << 20 : 0;
 	if (leases && lease > b->lease)
 		b->lease = lease;
 	/* Nor are versions of the map. */
 	if (leases && b->kv.version > 0)
 		kv_count(&b->kv, lease);
-	if (s > LEASE_EPOCH_S && s - LEASE_EPOCH_S < UINT32_MAX / 2 &&
-	    s - LEASE_EPOCH_S > b->starts)
-		b->starts = (uint32_t)(s - LEASE_EPOCH_S);
+	if (s > JOURNAL_EPOCH_S && s - JOURNAL_EPOCH_S < UINT32_MAX / 2 &&
+	    s - JOURNAL_EPOCH_S > b->starts)
+		b->starts = (uint32_t)(s - JOURNAL_EPOCH_S);
 }
 
 static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct slice payload)

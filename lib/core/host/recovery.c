@@ -4,6 +4,7 @@
 
 #include "core/host/level.h"
 #include "core/host/members.h"
+#include "core/wire/journal_wire.h"
 
 /* The newest configuration that has this node: its removal may never have been committed. */
 static const struct raft_config *mine(const struct recovery_log *log)
@@ -81,6 +82,12 @@ enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id clus
 
 	if (err)
 		return err;
+	if (now.ms / 1000 <= JOURNAL_EPOCH_S) {
+		snprintf(why, TEXT_MAX + 1,
+		    "the clock of this machine is before 2024: set it first, as numbers of leases and "
+		    "versions go on from the time, and would be given out twice");
+		return RMQ_E_REFUSED;
+	}
 	*plan = (struct recovery){.term = log->term + 1,
 	    .restored_index = log->last + 1,
 	    .config_index = log->last + 2,

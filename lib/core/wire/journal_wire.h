@@ -20,6 +20,12 @@
 #include "core/base/version.h"
 #include "core/wire/frame.h"
 
+/*
+ * Numbers of leases, starts and versions go on from the time of a RESTORED record, from this second on:
+ * 2024.  A clock that is before it gives none.
+ */
+#define JOURNAL_EPOCH_S 1704067200u
+
 #define JOURNAL_MAGIC 0x6a716d72u /* "rmqj" */
 
 /* What this program understands: of the protocol, of records, and of directories. */
