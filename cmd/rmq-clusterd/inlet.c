@@ -464,15 +464,8 @@ static void go_on(struct inlet *i)
 /* It has the time of a handshake to answer. */
 static void ask_settings(struct inlet *i)
 {
-	uint8_t tags[SETTINGS_SIZE_MAX], frame[NODE_SMALL_MAX];
-	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
-
 	i->asked = true;
-	settings_encode(&t, &i->cluster->peers.settings, false);
-	node_put_settings(&w, &(struct node_settings){slice_of(tags, t.len)});
-	assert(!t.full && !w.full);
-	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, w.len}, 1);
-	(void)err; /* `down` comes */
+	peers_say_settings(i->cluster, i->conn, false);
 }
 
 static void take_in(struct inlet *i, struct slice payload)

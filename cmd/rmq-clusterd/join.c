@@ -194,8 +194,6 @@ static void compare(struct join_ask *a, struct link_conn *conn, struct slice pay
 	bool unenforced;
 	const struct settings_of self = {&c->peers.settings, c->config.name},
 				 seed = {&theirs, asked(a)->name};
-	uint8_t tags[SETTINGS_SIZE_MAX], frame[NODE_SMALL_MAX];
-	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
 	char text[TEXT_MAX + 1];
 
 	if (!node_settings_decode(payload, &m) ||
@@ -211,11 +209,7 @@ static void compare(struct join_ask *a, struct link_conn *conn, struct slice pay
 		c->join.answered = true;
 		remember(c, seed.name, text, true);
 	}
-	settings_encode(&t, self.settings, c->config.unenforced);
-	node_put_settings(&w, &(struct node_settings){slice_of(tags, t.len)});
-	assert(!t.full && !w.full);
-	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
-	(void)err; /* `down` comes */
+	peers_say_settings(c, conn, c->config.unenforced);
 }
 
 static void refused(struct join_ask *a, const struct node_refused *m)
@@ -397,19 +391,24 @@ static void run_command(struct cluster *c)
 
 /* ---- rounds ---- */
 
-/* Whether members refuse this node.  They are added to those who are asked, if any are (NULL: none). */
-static bool is_refused(const struct cluster *c, struct config_seeds *seeds)
+/* A member refuses this node. */
+static bool is_refused(const struct cluster *c)
+{
+	for (unsigned i = 0; i < c->peers.count; i++)
+		if (c->peers.list[i]->refused[0])
+			return true;
+	return false;
+}
+
+/* Those who refuse it are asked as well. */
+static void add_refusing(const struct cluster *c, struct config_seeds *seeds)
 {
 	char text[RAFT_NAME_MAX + 1 + RAFT_ADDRESS_MAX + 1];
-	bool is = false;
 	const char *why;
 
 	for (unsigned i = 0; i < c->peers.count; i++) {
 		const struct peer *p = c->peers.list[i];
-		if (!p->refused[0])
-			continue;
-		is = true;
-		if (!seeds || seeds->count == CONFIG_SEEDS_MAX ||
+		if (!p->refused[0] || seeds->count == CONFIG_SEEDS_MAX ||
 		    has_seed(seeds, p->member.name) ||
 		    !known_nodes_by_name(&c->join.known, p->member.name))
 			continue;
@@ -417,13 +416,12 @@ static bool is_refused(const struct cluster *c, struct config_seeds *seeds)
 		    member_advertised(peers_member_of(p)));
 		seeds->count += config_seed_parse(&seeds->seeds[seeds->count], text, &why);
 	}
-	return is;
 }
 
 /* Whom nobody leads, or a member refuses, asks on. */
 static bool is_content(const struct cluster *c)
 {
-	return !raft_id_none(c->status.leader) && !is_refused(c, NULL);
+	return !raft_id_none(c->status.leader) && !is_refused(c);
 }
 
 static void give_up(struct cluster *c)
@@ -657,15 +655,14 @@ static void ask_if_lost(struct cluster *c)
 {
 	struct join *j = &c->join;
 	bool led = !raft_id_none(c->status.leader);
-	struct config_seeds seeds = {.count = 0};
+	struct config_seeds seeds;
 	struct reason why = {""};
 
-	if (!led)
-		seeds = c->config.seeds;
-
 	if (j->asking ||
-	    !members_lost(&c->peers.members, is_refused(c, &seeds), j->led_ms, cluster_now(c)))
+	    !members_lost(&c->peers.members, is_refused(c), j->led_ms, cluster_now(c)))
 		return;
+	seeds = led ? (struct config_seeds){.count = 0} : c->config.seeds;
+	add_refusing(c, &seeds);
 	if ((seeds.count == 0 && (led || !c->config.seed_command[0])) ||
 	    check_keys(j, &seeds, &why))
 		return;

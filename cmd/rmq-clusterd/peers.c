@@ -329,6 +329,18 @@ void peers_send(struct cluster *c, const struct raft_message *m, const struct ra
 	outlet_send(raft_message_bulk(m) ? &p->bulk : &p->node, out, n);
 }
 
+void peers_say_settings(const struct cluster *c, struct link_conn *conn, bool unenforced)
+{
+	uint8_t tags[SETTINGS_SIZE_MAX], frame[NODE_SMALL_MAX];
+	struct writer t = writer_of(tags, sizeof(tags)), w = writer_of(frame, sizeof(frame));
+
+	settings_encode(&t, &c->peers.settings, unenforced);
+	node_put_settings(&w, &(struct node_settings){slice_of(tags, t.len)});
+	assert(!t.full && !w.full);
+	enum rmq_error err = link_conn_send(conn, &(struct slice){frame, w.len}, 1);
+	(void)err; /* `down` comes */
+}
+
 void peers_tell_died(struct peer *p)
 {
 	const struct crashes_word *own = &p->cluster->supervisor.crashes.own;

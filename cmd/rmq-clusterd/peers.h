@@ -90,6 +90,8 @@ void peers_place(struct peer *p, enum member_place by, const char *address);
 void peers_tell_places(struct peer *p);
 /* What this node says of itself. */
 void peers_tell_self(const struct cluster *c, struct tell *t);
+/* Says which settings this node has, on a link of one that joins; `unenforced`: others may be. */
+void peers_say_settings(const struct cluster *c, struct link_conn *conn, bool unenforced);
 /* Says where this node's queue daemon has died. */
 void peers_tell_died(struct peer *p);
 
