@@ -66,7 +66,8 @@ struct link {
 	bool intrudes;			   /* names a session that was not issued to it */
 	bool trespasses;		   /* asks for what it may not do: see trespass.h */
 	uint8_t denial;			   /* … the frame that answers it, */
-	char missing[96];		   /* and what that says */
+	uint8_t denied;			   /* … its code, */
+	char missing[192];		   /* and what that says */
 	uint8_t rights[64];		   /* what the client may do, … */
 	size_t rights_len;		   /* 0: all */
 	uint64_t died_session; /* proof of death is due: the client's process has ended */

@@ -71,7 +71,7 @@ static struct slice several(struct slice name)
 	return slice_of(bytes, w.len);
 }
 
-enum { ASKS = 14, LISTS = 0 };
+enum { ASKS = 15, LISTS = 0, SETTLES_GONE = 14 };
 
 #define ASK(frame, ...) wire_put_##frame(out, &(struct wire_##frame){__VA_ARGS__})
 
@@ -130,10 +130,26 @@ static const char *ask(
 		l->denial = WIRE_TYPE_ERROR;
 		ASK(transfer, 1, 0, 0, q, kept, NO_TAGS, runs(first));
 		return "admin";
+	case SETTLES_GONE:
+		ASK(settle, 1, 0, VERB_SETTLE, 0, 0, 0, q, slice_str(""), NO_TAGS,
+		    entries(first));
+		return "";
 	}
 	l->denial = WIRE_TYPE_ERROR;
 	ASK(transfer, 1, 0, 0, kept, q, NO_TAGS, runs(first));
 	return "send";
+}
+
+/* Of an ephemeral subscription, which may be there, of somebody else. */
+static const char *ephemeral(struct world *w)
+{
+	const struct shadow *s = &w->shadow;
+	uint32_t from =
+	    s->queues_count > 0 ? (uint32_t)prng_below(&w->rights, s->queues_count) : 0;
+	for (uint32_t i = from; i < s->queues_count; i++)
+		if (s->queues[i] && s->queues[i]->ephemeral > 0)
+			return s->queues[i]->name;
+	return "sub-1-1";
 }
 
 void trespass(struct world *w)
@@ -144,6 +160,8 @@ void trespass(struct world *w)
 	struct writer out = writer_of(frames, sizeof(frames));
 	uint64_t way = prng_below(p, ASKS);
 	const char *name = others[prng_below(p, sizeof(others) / sizeof(others[0]))];
+	if (way == SETTLES_GONE)
+		name = ephemeral(w);
 	if (!d->up)
 		return;
 	struct link *l = net_connect(&w->net, d, 0);
@@ -152,8 +170,11 @@ void trespass(struct world *w)
 	grant(l, RIGHT_ADMIN, RIGHTS_QUEUE, KEPT);
 	wire_put_hello(&out, &(struct wire_hello){WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS});
 	const char *verb = ask(l, &out, way, name, prng_range(p, 1, 30));
+	l->denied = way == SETTLES_GONE ? RMQ_E_NO_QUEUE : RMQ_E_DENIED;
 	snprintf(l->missing, sizeof(l->missing), "right \"%s\" on %s %s is missing",
 	    verb ? verb : "send", verb ? "queue" : "topic", verb ? name : "a.b");
+	if (l->denied == RMQ_E_NO_QUEUE)
+		snprintf(l->missing, sizeof(l->missing), "%s", error_text(RMQ_E_NO_QUEUE));
 	wire_put_bye(&out, &(struct wire_bye){0});
 	trace("trespass", l->id, way, (uint64_t)(name[0]), 0);
 	bytes_push(&l->up.flight, slice_of(out.p, out.len));
@@ -200,8 +221,7 @@ static void check_denial(const struct link *l, const struct frame *f)
 	/* There are too many sessions. */
 	if (l->session == 0 && code == RMQ_E_LIMIT)
 		return;
-	if (f->type != l->denial || code != RMQ_E_DENIED ||
-	    !slice_eq(text, slice_str(l->missing)))
+	if (f->type != l->denial || code != l->denied || !slice_eq(text, slice_str(l->missing)))
 		trace_fail("a client that has to be told '%s' is told %s '%.*s'", l->missing,
 		    wire_name(f->type), (int)text.len, (const char *)text.data);
 }

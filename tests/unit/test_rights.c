@@ -720,11 +720,32 @@ static void a_receiver_settles_what_its_ephemeral_subscription_was_given(void **
 	struct slice own = name_of_ephemeral(name, session, 7);
 	INPUT(CLIENT, settle, 1, 0, VERB_SETTLE, 0, 0, 0, own, slice_str(""), NO_TAGS, entry());
 	assert_int_equal(next().type, WIRE_TYPE_DONE);
-	/* Those of others are as those of nobody. */
-	own = name_of_ephemeral(name, session + 1, 7);
-	INPUT(CLIENT, settle, 2, 1, VERB_SETTLE, 0, 0, 0, own, slice_str(""), NO_TAGS, entry());
-	struct frame f = next();
-	assert_int_equal(f.type, WIRE_TYPE_FAILED);
+	stop();
+}
+
+/* They go with their sessions, and who comes back too late is told so; those of others are as those of nobody. */
+static void what_an_ephemeral_subscription_of_another_session_was_given_is_gone(void **state)
+{
+	char name[NAME_EPHEMERAL_MAX];
+	struct wire_failed failed;
+	(void)state;
+	start();
+	no_rights();
+	grant(RIGHT_RECV, RIGHTS_TOPIC, "t.*");
+	uint64_t session = comes("key:web", 0, slice_of(NULL, 0));
+	uint64_t others = broker_session(w.broker, OTHER);
+	next();
+	INPUT(OTHER, subscribe, 7, SUBSCRIBE_EPHEMERAL, 0, slice_str("t.a"), NO_TAGS);
+	for (unsigned i = 0; i < 2; i++) {
+		struct slice of = name_of_ephemeral(name, i == 0 ? others : session + 7, 7);
+		INPUT(CLIENT, settle, 1, 0, VERB_SETTLE, 0, 0, 0, of, slice_str(""), NO_TAGS,
+		    entry());
+		struct frame f = next();
+		assert_int_equal(f.type, WIRE_TYPE_FAILED);
+		assert_true(wire_failed_decode(f.payload, &failed));
+		assert_int_equal(failed.code, RMQ_E_NO_QUEUE);
+		assert_true(slice_eq(failed.text, slice_str(error_text(RMQ_E_NO_QUEUE))));
+	}
 	stop();
 }
 
@@ -944,6 +965,8 @@ int main(void)
 	    cmocka_unit_test(rows_are_of_queues_on_which_something_is_granted),
 	    cmocka_unit_test(the_place_to_go_on_from_tells_no_queue),
 	    cmocka_unit_test(a_receiver_settles_what_its_ephemeral_subscription_was_given),
+	    cmocka_unit_test(
+		what_an_ephemeral_subscription_of_another_session_was_given_is_gone),
 	    cmocka_unit_test(who_may_receive_no_more_does_not_go_on_with_what_it_holds),
 	    cmocka_unit_test(an_ephemeral_subscription_ends_with_the_right_to_its_topic),
 	    cmocka_unit_test(a_topic_has_no_position),

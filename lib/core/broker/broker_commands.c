@@ -2091,11 +2091,12 @@ static bool is_allowed(
     struct broker *b, struct conn *c, const struct frame *f, const void *message)
 {
 	char text[TEXT_MAX + 1];
-	if (!c->rights || RMQ_VARIANT(RIGHTS_UNASKED) ||
-	    broker_may_do(b, c, f->type, message, text))
+	if (!c->rights || RMQ_VARIANT(RIGHTS_UNASKED))
 		return true;
-	refuse_frame(b, c, f, RMQ_E_DENIED, text);
-	return false;
+	enum rmq_error err = broker_may_do(b, c, f->type, message, text);
+	if (err)
+		refuse_frame(b, c, f, err, text);
+	return !err;
 }
 
 static bool hello_known(struct broker *b, struct conn *c, struct slice payload)

@@ -26,6 +26,7 @@ enum need_of {
 	NEED_NOTHING,
 	NEED_QUEUE,
 	NEED_NAMED, /* a queue, if one is named: neither "" nor "-" */
+	NEED_HELD,  /* a queue of which messages are held */
 	NEED_PATTERN,
 	NEED_SENT,     /* the queues of a SEND, or its topic */
 	NEED_RECEIVED, /* the queue of a SUBSCRIBE, or its pattern */
@@ -41,8 +42,8 @@ enum need_of {
 #define NEEDS(X) \
 	X(HELLO,        hello,        tags,        NOTHING,  0) /* see broker_may_hold() */ \
 	X(SEND,         send,         queue,       SENT,     RIGHT_SEND) \
-	X(SETTLE,       settle,       queue,       QUEUE,    RIGHT_RECV) \
-	X(SETTLE_SEND,  settle_send,  queue,       QUEUE,    RIGHT_RECV) \
+	X(SETTLE,       settle,       queue,       HELD,     RIGHT_RECV) \
+	X(SETTLE_SEND,  settle_send,  queue,       HELD,     RIGHT_RECV) \
 	X(SETTLE_SEND,  settle_send,  target,      QUEUE,    RIGHT_SEND) \
 	X(SUBSCRIBE,    subscribe,    queue,       RECEIVED, RIGHT_RECV) \
 	X(CREDIT,       credit,       sub,         NOTHING,  0) \
@@ -197,6 +198,15 @@ static bool sent_granted(const struct broker *b, const struct conn *c, unsigned 
 	return true;
 }
 
+/*
+ * The queue of an ephemeral subscription goes with its session.  Who comes back for that too late may
+ * still settle what it held: of such a queue there is none any more, as for all who may not see it.
+ */
+static bool is_gone(const struct need *n, struct slice name)
+{
+	return n->of == NEED_HELD && name_is_ephemeral(name);
+}
+
 static bool granted(const struct broker *b, const struct conn *c, const struct need *n,
     const void *m, char text[TEXT_MAX + 1])
 {
@@ -205,6 +215,7 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 	case NEED_NOTHING:
 		return true;
 	case NEED_QUEUE:
+	case NEED_HELD:
 		return queue_granted(b, c, n->verbs, *name, text);
 	case NEED_NAMED:
 		return name->len == 0 || slice_eq(*name, slice_str("-")) ||
@@ -227,22 +238,28 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 	return false;
 }
 
-bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, const void *m,
-    char text[TEXT_MAX + 1])
+enum rmq_error broker_may_do(const struct broker *b, const struct conn *c, unsigned type,
+    const void *m, char text[TEXT_MAX + 1])
 {
 	bool known = false;
 	if (!c->rights)
-		return true;
+		return RMQ_E_OK;
 	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
-		if (needs[i].type != type || (known && RMQ_VARIANT(RIGHTS_FIRST)))
+		const struct need *n = &needs[i];
+		if (n->type != type || (known && RMQ_VARIANT(RIGHTS_FIRST)))
 			continue;
 		known = true;
-		if (!granted(b, c, &needs[i], m, text))
-			return false;
+		if (granted(b, c, n, m, text))
+			continue;
+		if (!is_gone(n, *(const struct slice *)((const uint8_t *)m + n->at)))
+			return RMQ_E_DENIED;
+		snprintf(text, TEXT_MAX + 1, "%s", error_text(RMQ_E_NO_QUEUE));
+		return RMQ_E_NO_QUEUE;
 	}
-	if (!known)
-		snprintf(text, TEXT_MAX + 1, "no right lets %s be", wire_name(type));
-	return known;
+	if (known)
+		return RMQ_E_OK;
+	snprintf(text, TEXT_MAX + 1, "no right lets %s be", wire_name(type));
+	return RMQ_E_DENIED;
 }
 
 /* All that its ephemeral subscriptions are bound to. */

@@ -737,11 +737,12 @@ void broker_session_left(struct broker *b, struct session *s);
 /* ---- broker_rights.c ---- */
 
 /*
- * Whether the connection may do what the decoded frame m asks for; if not, `text` says what is missing.  By
- * names only: the same whether there is such a queue or not.
+ * Whether the connection may do what the decoded frame m asks for.  Else `text` says why: RMQ_E_DENIED: what
+ * is missing; RMQ_E_NO_QUEUE: what is to be settled was given by an ephemeral subscription of another
+ * session.  By names only: the same whether there is such a queue or not.
  */
-bool broker_may_do(const struct broker *b, const struct conn *c, unsigned type, const void *m,
-    char text[TEXT_MAX + 1]);
+enum rmq_error broker_may_do(const struct broker *b, const struct conn *c, unsigned type,
+    const void *m, char text[TEXT_MAX + 1]) __attribute__((warn_unused_result));
 /* Whether one of the verbs (enum right) is granted to it for a queue of that name. */
 bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
 /* Whether it may know that there is such a queue. */
