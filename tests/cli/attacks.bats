@@ -31,7 +31,8 @@ gate_alone() {
 
 @test "rmq-gated: whoever changes, repeats or makes up bytes gets nothing, and changes nothing" {
 	gate_alone
-	run -0 /usr/bin/python3 "$BATS_TEST_DIRNAME/attacks.py" "127.0.0.1:$PORT" web.key other.key node.key
+	run /usr/bin/python3 "$BATS_TEST_DIRNAME/attacks.py" "127.0.0.1:$PORT" web.key other.key node.key
+	assert_success
 	[ "${#lines[@]}" -eq 32 ]
 	# What was sent as it must, and nothing else.
 	run -0 rmq-queue ls -o queue,sent

@@ -365,10 +365,13 @@ who = struct.pack("<IH", 0x6c716d72, 1) + text(key) + text(b"n1") + text(b"") + 
 s.accept()[0].sendall(bytes([200]) * 60)
 while True:
     c, _ = s.accept()
-    if c.recv(1, socket.MSG_PEEK) == b"?":
-        c.sendall(struct.pack("<H", len(who)) + who)
-    else:
-        c.recv(200)
+    try:
+        if c.recv(1, socket.MSG_PEEK) == b"?":
+            c.sendall(struct.pack("<H", len(who)) + who)
+        else:
+            c.recv(200)
+    except ConnectionError:
+        pass  # Its client has ended.
     c.close()
 ' "$PORT" "$(sed 's/^rmq1://' me.pub)"
 	wait_until 10 test -e listens

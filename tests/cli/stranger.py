@@ -24,6 +24,10 @@ WIRE_HELLO, WIRE_SEND, WIRE_WELCOME, WIRE_SENT = 1, 2, 64, 67
 DATA = b"\x00"
 
 
+class Refused(Exception):
+    """The other end has ended the connection, or says something else than it must."""
+
+
 def string(data):
     return bytes([len(data)]) + data
 
@@ -37,7 +41,7 @@ def read(sock, size):
     while len(data) < size:
         more = sock.recv(size - len(data))
         if not more:
-            sys.exit("stranger: the connection has ended")
+            raise Refused("the connection has ended")
         data += more
     return data
 
@@ -46,8 +50,12 @@ def read_message(sock):
     return read(sock, struct.unpack("<H", read(sock, 2))[0])
 
 
+def message(data):
+    return struct.pack("<H", len(data)) + data
+
+
 def write_message(sock, data):
-    sock.sendall(struct.pack("<H", len(data)) + data)
+    sock.sendall(message(data))
 
 
 def who(address, **how):
@@ -56,7 +64,7 @@ def who(address, **how):
         sock.sendall(WHO)
         data = read_message(sock)
         if sock.recv(1):
-            sys.exit("stranger: there is more than was asked for")
+            raise Refused("there is more than was asked for")
     magic, version = struct.unpack_from("<IH", data)
     assert magic == MAGIC and version == 1
     at, fields = 6, []
@@ -118,7 +126,7 @@ class Stream:
                 return kind, payload
             data = self.open.decrypt_with_ad(b"", read_message(self.sock))
             if data[-1:] != DATA:
-                sys.exit("stranger: the gate has closed the link")
+                raise Refused("the gate has closed the link")
             self.outer += data[:-1]
 
     def next_inner(self):
@@ -128,14 +136,14 @@ class Stream:
                 return kind, payload
             kind, payload = self.next_outer()
             if kind == GATE_CLOSE:
-                sys.exit("stranger: the gate has closed the stream: %d" % payload[4])
+                raise Refused("the gate has closed the stream: %d" % payload[4])
             if kind == GATE_DATA:
                 self.inner += payload[4:]
 
     def expect(self, wanted):
         kind, payload = self.next_inner()
         if kind != wanted:
-            sys.exit("stranger: frame %d: %r" % (kind, payload))
+            raise Refused("frame %d: %r" % (kind, payload))
         return payload
 
 
