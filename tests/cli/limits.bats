@@ -135,7 +135,8 @@ printed() {
 	send_keys 12
 	sort first >first.keys
 	sort second >second.keys
-	[ -s first.keys ] && [ -s second.keys ]
+	[ -s first.keys ]
+	[ -s second.keys ]
 	assert_equal "$(cat first second | sort -u | wc -l)" 12
 	send_keys 24
 	assert_equal "$(sort -u first)" "$(cat first.keys)"

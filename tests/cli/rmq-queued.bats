@@ -456,7 +456,8 @@ session_of() {
 	cd "a,b"
 	run rmq-queued -d ../q -l here.sock -- touch ran 3>&-
 	assert_failure 64
-	[ ! -e ran ] && [ ! -e ../ran ]
+	[ ! -e ran ]
+	[ ! -e ../ran ]
 	run rmq-queue -S "unix:../outer.sock" ls
 	assert_output ""
 }
@@ -951,7 +952,8 @@ turn_bytes_max() {
 	refute_line --partial "queue=mail"
 	local session
 	session=$(session_of behalf key:web 0)
-	stop_queue && start_queue q
+	stop_queue
+	start_queue q
 	run "$RAWCLIENT" q.sock behalf key:worker 0 hello "$session" eof
 	assert_line --partial "ERROR code=18"
 	web hello "$session" bye eof

@@ -451,7 +451,8 @@ receiver_of_large_ones() {
 		run bash -c "ulimit -f 1; exec rmq-recv --drain $format jobs >>all"
 		assert_failure 74
 		assert_output "rmq-recv: jobs: standard output: File too large"
-		[ "$(stat -c %s all)" -le 1024 ] && [ -s all ]
+		[ "$(stat -c %s all)" -le 1024 ]
+		[ -s all ]
 		rmq-recv --drain $format jobs >>all
 		case $format in
 		--raw) run grep -o '[0-9]* of two thousand' all ;;
@@ -461,7 +462,7 @@ receiver_of_large_ones() {
 		esac
 		# What was settled before it was printed cannot be given back.
 		[ "$format" = "--ack none" ] || [ "$(grep -c 'of two thousand$' <<<"$output")" = 2000 ]
-		! grep -v '^first$\|^[0-9]* of two thousand$' <<<"$output"
+		run ! grep -v '^first$\|^[0-9]* of two thousand$' <<<"$output"
 		rmq-queue purge jobs
 	done
 }

@@ -302,8 +302,8 @@ quick_queue() {
 	grep -qx 'RMQ_MSG_PRIORITY=4' got
 	grep -qxE 'RMQ_MSG_TIME=20[0-9-]+T[0-9:.]+Z' got
 	grep -qx 'RMQ_OTHER=kept' got
-	! grep -q '=old$' got
-	! grep -q DEADLINE got
+	run ! grep '=old$' got
+	run ! grep DEADLINE got
 	# Names that have become the same are one variable, that of the last in byte order.
 	rmq-send -H a-b=1 -H A_b=2 -H ab=3 jobs a
 	[ "$(worker -1 jobs env | grep '^RMQ_HEADER' | sort | paste -sd' ')" = 'RMQ_HEADER_AB=3 RMQ_HEADER_A_B=1' ]
