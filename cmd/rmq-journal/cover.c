@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "core/host/recovery.h"
+
 /* The term of what is at `index`, which the log reaches. */
 static enum rmq_error term_at(struct store_reader *r, uint64_t index, uint64_t *term)
 {
@@ -32,7 +34,8 @@ enum rmq_error cover_read(struct store_reader *r, struct cover *c)
 	c->index = replica.present ? replica.cover_index : 0;
 	if (c->index < state.next)
 		err = term_at(r, c->index, &term);
-	c->covered = c->index == 0 || (c->index < state.next && term == replica.cover_term);
+	c->covered = recovery_covered(
+	    (struct raft_place){c->index, replica.cover_term}, state.next - 1, term);
 	return err;
 }
 

@@ -6,7 +6,6 @@
 
 #include "core/host/commands.h"
 #include "core/host/recovery.h"
-#include "cover.h"
 #include "journal.h"
 #include "sys/process/clock.h"
 #include "sys/process/log.h"
@@ -26,26 +25,14 @@ struct recovering {
 
 /* ---- what is there ---- */
 
-static enum rmq_error plan_it(struct recovering *r, bool replicated, const struct cover *cover)
+static enum rmq_error plan_it(struct recovering *r, bool replicated)
 {
-	struct raft_begin *b = &r->begin;
 	struct identity made;
 	struct raft_id cluster;
 	char why[TEXT_MAX + 1];
-	struct recovery_log log = {.id = b->id,
-	    .replica = replicated,
-	    .covered = cover->covered,
-	    .ended = r->ended,
-	    .how = r->how,
-	    .term = b->term,
-	    .last = b->last,
-	    .commit = b->commit};
+	struct recovery_log log = {.replica = replicated, .ended = r->ended, .how = r->how};
 
-	for (size_t i = 0; i < b->config_count; i++) {
-		log.newest = b->configs[i].config;
-		if (b->configs[i].first <= b->commit)
-			log.committed = b->configs[i].config;
-	}
+	recovery_look(&r->begin, &log);
 	if (identity_make(&made))
 		return reason_set(r->why, RMQ_E_IO, "no random numbers");
 	memcpy(cluster.bytes, made.incarnation, RAFT_ID_SIZE);
@@ -55,13 +42,10 @@ static enum rmq_error plan_it(struct recovering *r, bool replicated, const struc
 
 static enum rmq_error look(struct recovering *r, struct store_reader *reader)
 {
-	struct cover cover;
 	bool replicated;
 	uint64_t bad = 0;
 	enum rmq_error err = store_reader_begin(reader);
 
-	if (!err)
-		err = cover_read(reader, &cover);
 	if (!err)
 		err = replica_log_begin(reader, &r->begin, &replicated, &bad);
 	if (err)
@@ -70,7 +54,7 @@ static enum rmq_error look(struct recovering *r, struct store_reader *reader)
 	if (err && err != RMQ_E_NOTHING)
 		return err;
 	r->ended = !err;
-	return plan_it(r, replicated, &cover);
+	return plan_it(r, replicated);
 }
 
 /* r->begin is to be freed if there is no error, or RMQ_E_NOTHING. */

@@ -56,10 +56,12 @@ static void note_dead(struct sim *s, uint64_t end)
 void check_log(struct sim *s, struct node *n, uint64_t from)
 {
 	const struct disk *d = &n->view;
+	if (n->lost)
+		return;
 	for (uint64_t i = from; i <= d->last; i++) {
 		const struct rec *rec = &d->log[i];
 		check_made(s, i, d->log[i - 1].term, *rec);
-		if (rec->kind != RAFT_HOLE)
+		if (rec->kind != RAFT_HOLE || made_at(s, i, rec->term)->kind == RAFT_HOLE)
 			continue;
 		if (made_at(s, i, rec->term)->kind == RECORD_CONFIG)
 			sim_broken(s, "a configuration became a hole", i, n->slot);
@@ -78,8 +80,9 @@ void check_disk(struct sim *s, struct node *n, const struct disk *d)
 {
 	bool covered = d->cover.index == 0 || (d->cover.index <= d->last &&
 						  d->log[d->cover.index].term == d->cover.term);
-	for (uint64_t i = 1; covered && i <= d->last; i++) {
-		if (d->log[i].kind != RAFT_HOLE)
+	for (uint64_t i = 1; covered && !n->lost && i <= d->last; i++) {
+		if (d->log[i].kind != RAFT_HOLE ||
+		    made_at(s, i, d->log[i].term)->kind == RAFT_HOLE)
 			continue;
 		if (d->cover.index <= i)
 			sim_broken(s, "a hole on disk before its cover", i, n->slot);
@@ -87,7 +90,8 @@ void check_disk(struct sim *s, struct node *n, const struct disk *d)
 			sim_broken(s, "a covered disk without the END of a hole", i, n->slot);
 	}
 	uint64_t index;
-	if (!raft_id_none(d->vote) && !raft_id_forgot(d->vote, &index) && d->term < TERMS) {
+	if (!n->lost && !raft_id_none(d->vote) && !raft_id_forgot(d->vote, &index) &&
+	    d->term < TERMS) {
 		struct raft_id *v = &s->votes[d->term][n->slot][n->incarnation % 8];
 		if (raft_id_none(*v))
 			*v = d->vote;
@@ -103,6 +107,8 @@ void check_message(struct sim *s, struct node *n, const struct raft_message *m)
 	bool vote = (m->type == RAFT_VOTED && m->ok) || m->type == RAFT_VOTE;
 	bool depends = m->type != RAFT_PREVOTE && m->type != RAFT_PREVOTED;
 	struct raft_status st;
+	if (n->lost)
+		return;
 	raft_status(n->raft, &st);
 	if (st.forgot && m->ok && (m->type == RAFT_VOTED || m->type == RAFT_PREVOTED))
 		sim_broken(s, "a node that has forgotten gives its vote", m->term, n->slot);
@@ -157,11 +163,42 @@ static void check_leader(struct sim *s, struct node *n, const struct raft_status
 		    n->view.cover.index, n->slot);
 }
 
+/* The record's leader made it in the cluster that there was; its configurations are no more. */
+static void inherit(struct sim *s, const struct sim *was, uint64_t index, const struct rec *rec)
+{
+	const struct made *m = was->made[index];
+	while (m && m->rec.term != rec->term)
+		m = m->next;
+	struct made *copy = calloc(1, sizeof(*copy));
+	*copy = (struct made){.prev_term = m->prev_term, .rec = m->rec};
+	if (m->rec.kind == RECORD_CONFIG)
+		copy->rec.kind = RAFT_HOLE;
+	s->made[index] = copy;
+}
+
+void check_recovered(struct sim *s, const struct sim *was, const struct node *n, uint64_t old)
+{
+	const struct disk *d = &n->disk;
+	for (uint64_t i = 1; i <= d->last; i++) {
+		if (i <= old)
+			inherit(s, was, i, &d->log[i]);
+		else
+			check_made(s, i, d->log[i - 1].term, d->log[i]);
+		s->committed[i] = s->made[i]->rec;
+		s->commit_terms[i] = d->log[i].term;
+		s->commit = i;
+		if (s->committed[i].kind == RECORD_END)
+			note_dead(s, i);
+	}
+}
+
 /* Commit never goes back, and all nodes commit the same. */
 void check_node(struct sim *s, struct node *n)
 {
 	struct raft_status st;
 	raft_status(n->raft, &st);
+	if (n->lost)
+		return;
 	if (st.commit < n->committed)
 		sim_broken(s, "commit went back", st.commit, n->slot);
 	if (st.last.index != n->view.last)

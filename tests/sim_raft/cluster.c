@@ -70,7 +70,7 @@ void sim_membership(struct sim *s, struct node *leader)
 	raft_status(leader->raft, &st);
 	struct raft_event e = {.id = n->id, .member = &m, .how = RAFT_DOWNED};
 	const struct raft_member *is = raft_config_find_name(st.config, m.name);
-	if (n == s->spared)
+	if (n == s->spared || n->lost != leader->lost)
 		return;
 	if (!is) {
 		e.type = RAFT_EVENT_ADMIT;

@@ -110,6 +110,50 @@ enum rmq_error meet_hello(struct sim *s, struct node *n, struct node *at)
 	return RMQ_E_OK;
 }
 
+/* It asks the other one, which may be its seed, who the members are, and is told or not. */
+static enum rmq_error ask(struct node *n, struct node *at)
+{
+	const uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(n->slot + 1)};
+	struct members_effect effects[MEMBERS_EFFECTS_MAX];
+	struct raft_status st;
+	uint64_t index;
+	char why[TEXT_MAX + 1];
+	raft_status(n->raft, &st);
+	struct raft_id cluster = st.config ? st.config->cluster : (struct raft_id){{0}};
+	enum rmq_error err = members_asked(at->members, cluster, n->id, key, why);
+	const struct raft_config *told = members_told(at->members, &index);
+	if (!err && told && members_hint(n->members, index, told))
+		(void)members_update(n->members, effects);
+	return err;
+}
+
+void meet_lost(struct sim *s, struct node *n, struct node *at)
+{
+	const uint8_t key[RAFT_KEY_SIZE] = {(uint8_t)(n->slot + 1)};
+	char why[TEXT_MAX + 1];
+	struct raft_status st;
+	follow(n);
+	follow(at);
+	enum rmq_error err = ask(n, at);
+	raft_status(at->raft, &st);
+	const struct raft_removed *was =
+	    st.config ? raft_config_removed(st.config, n->id) : NULL;
+	if (!at->lost && was && was->how == RAFT_LOST && err != RMQ_E_DENIED)
+		sim_broken(s, "who is lost is not told so", n->slot, at->slot);
+	raft_status(n->raft, &st);
+	struct members_hello h = {.key = key,
+	    .from = n->id,
+	    .to = at->id,
+	    .boot = n->boot,
+	    .begun = st.begun,
+	    .accepted_ms = s->now};
+	/* Who does not know the other one does not call it. */
+	if (members_find(n->members, at->id) &&
+	    members_hello(at->members, &h, "", why) == RMQ_E_OK)
+		sim_broken(
+		    s, "a node of the cluster that was lost is let in", n->slot, at->slot);
+}
+
 void meet_tells(struct node *n, struct node *at)
 {
 	struct member_link *l = members_find(at->members, n->id);
@@ -186,6 +230,11 @@ void meet_millisecond(struct sim *s)
 		    at->cut_to[n->slot])
 			continue;
 		bool meets = prng_chance(&s->prng, MEET_CHANCE);
+		if (n->lost != at->lost) {
+			if (meets)
+				meet_lost(s, n, at);
+			continue;
+		}
 		if (!meets && !prng_chance(&s->prng, TELL_CHANCE))
 			continue;
 		struct member_link *l = members_find(at->members, n->id);

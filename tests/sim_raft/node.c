@@ -36,6 +36,7 @@ static void new_incarnation(struct sim *s, struct node *n)
 {
 	n->incarnation++;
 	n->id = (struct raft_id){{(uint8_t)(n->slot + 1), (uint8_t)n->incarnation}};
+	n->lost = false;
 	memset(&n->disk, 0, sizeof(n->disk));
 	n->view = n->disk;
 	if (n->before)
@@ -72,13 +73,10 @@ void node_first(struct sim *s, unsigned voters)
 		node_start(s, &s->nodes[i]);
 }
 
-void node_start(struct sim *s, struct node *n)
+void node_found(const struct sim *s, const struct node *n, const struct disk *d,
+    struct raft_place terms[TERMS], struct raft_run configs[LOG_MAX], struct raft_begin *b)
 {
-	struct raft_place terms[TERMS];
-	struct raft_run configs[LOG_MAX];
-	n->view = n->disk;
-	const struct disk *d = &n->disk;
-	struct raft_begin b = {.id = n->id,
+	*b = (struct raft_begin){.id = n->id,
 	    .term = d->term,
 	    .vote = d->vote,
 	    .commit = d->commit,
@@ -87,16 +85,25 @@ void node_start(struct sim *s, struct node *n)
 	    .terms = terms,
 	    .configs = configs,
 	    .election_ms = s->election_ms,
-	    .heartbeat_ms = s->beat_ms,
-	    .seed = prng_next(&s->prng)};
+	    .heartbeat_ms = s->beat_ms};
 	for (uint64_t i = 1; i <= d->last; i++) {
 		if (d->log[i].term != d->log[i - 1].term)
-			terms[b.term_count++] = (struct raft_place){i, d->log[i].term};
+			terms[b->term_count++] = (struct raft_place){i, d->log[i].term};
 		if (d->log[i].kind == RECORD_CONFIG)
-			configs[b.config_count++] = (struct raft_run){
+			configs[b->config_count++] = (struct raft_run){
 			    .first = i, .config = s->value[d->log[i].value].config};
 	}
-	check_disk(s, n, d);
+}
+
+void node_start(struct sim *s, struct node *n)
+{
+	struct raft_place terms[TERMS];
+	struct raft_run configs[LOG_MAX];
+	struct raft_begin b;
+	n->view = n->disk;
+	node_found(s, n, &n->disk, terms, configs, &b);
+	b.seed = prng_next(&s->prng);
+	check_disk(s, n, &n->disk);
 	n->committed = n->paused_until = 0;
 	n->role = RAFT_FOLLOWER;
 	n->end_tried = 0;
@@ -599,7 +606,7 @@ struct node *node_leader(struct sim *s)
 {
 	for (unsigned i = 0; i < NODES; i++) {
 		struct raft_status st;
-		if (!s->nodes[i].raft)
+		if (!s->nodes[i].raft || s->nodes[i].lost)
 			continue;
 		raft_status(s->nodes[i].raft, &st);
 		if (st.serving)

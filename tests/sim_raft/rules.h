@@ -62,6 +62,10 @@
 	    "a directed schedule went another way at line") \
 	X(NEW_VOTES, "", "two votes in a term", "two votes in a term, on disk", \
 	    "a leader lacks a committed record") \
+	X(RECOVERED_AS_BEFORE, "", "a node of the cluster that was lost is let in", \
+	    "who is lost is not told so") \
+	X(RECOVERED_UNCOVERED, "", "a covered disk without the END of a hole", \
+	    "a leader without the END that covers its holes") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
 	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
 	    "a hole on disk before its cover") \

@@ -7,6 +7,7 @@
 
 #include "core/base/variant.h"
 #include "core/host/members.h"
+#include "core/host/recovery.h"
 #include "core/raft/raft.h"
 
 #include "../sim/prng.h"
@@ -103,6 +104,7 @@ struct node {
 	uint64_t sent_seq,
 	    stored_seq; /* of the newest STORE, and of the newest that is synced */
 	bool gone;
+	bool lost; /* of the cluster from which another one was recovered without it */
 };
 
 struct packet {
@@ -221,6 +223,9 @@ void sim_check_alive(struct sim *s);
 /* ---- node.c ---- */
 void node_first(struct sim *s, unsigned voters);
 void node_start(struct sim *s, struct node *n);
+/* What is found on that disk. */
+void node_found(const struct sim *s, const struct node *n, const struct disk *d,
+    struct raft_place terms[TERMS], struct raft_run configs[LOG_MAX], struct raft_begin *b);
 void node_crash(struct sim *s, struct node *n);
 void node_wipe(struct sim *s, struct node *n);
 /* Its disk is copied; and it crashes, and its disk is as it was then. */
@@ -266,10 +271,25 @@ enum rmq_error meet_hello(struct sim *s, struct node *n, struct node *at);
 void meet_tells(struct node *n, struct node *at);
 /* Node `by` lets it in. */
 void meet_lets_in(struct sim *s, struct node *n, const struct node *by);
+/* A lost node and one of the recovered cluster meet: neither takes the other for one of its own. */
+void meet_lost(struct sim *s, struct node *n, struct node *at);
 /* Whether nothing happens to it, as a node that was put back would never be told. */
 bool meet_is_spared(const struct sim *s, const struct node *n);
 
+/* ---- recovered.c ---- */
+
+/*
+ * All die, and are lost, but for one: what is on its disk now becomes a cluster of its own, as `rmq-journal
+ * recover` makes it.  *plan is set, the configuration of *d is `value`, which is added to s.
+ */
+enum rmq_error recovered_disk(struct sim *s, const struct node *n, struct raft_id cluster,
+    uint64_t wall_ms, struct disk *d, struct recovery *plan);
+/* The cluster goes on without the others, which come back; nodes join it. */
+void recovered_run(const struct sim *was);
+
 /* ---- check.c ---- */
+/* What is on the disk of a recovered node is what its cluster begins with; s has none yet. */
+void check_recovered(struct sim *s, const struct sim *was, const struct node *n, uint64_t old);
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec);
 void check_barrier(struct sim *s, struct node *n, const struct barrier *b);
 void check_message(struct sim *s, struct node *n, const struct raft_message *m);

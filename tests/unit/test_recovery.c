@@ -192,6 +192,56 @@ static void a_clock_that_has_lost_its_time_gives_no_number_twice(void **state)
 	assert_int_equal(recover(), RMQ_E_OK);
 }
 
+static const struct raft_place terms[] = {{1, 1}, {20, 4}, {40, 7}};
+
+static void looks(struct raft_place cover, uint64_t commit)
+{
+	const struct raft_run configs[] = {
+	    {.first = 1, .config = &committed}, {.first = 40, .config = &newest}};
+	const struct raft_begin b = {.id = {{1}},
+	    .term = 8,
+	    .commit = commit,
+	    .last = 40,
+	    .cover = cover,
+	    .terms = terms,
+	    .term_count = 3,
+	    .configs = configs,
+	    .config_count = 2};
+
+	recovery_look(&b, &state_of);
+}
+
+static void which_configuration_is_committed_is_by_the_commit_index(void **state)
+{
+	(void)state;
+	looks((struct raft_place){0, 0}, 39);
+	assert_ptr_equal(state_of.newest, &newest);
+	assert_ptr_equal(state_of.committed, &committed);
+	looks((struct raft_place){0, 0}, 40);
+	assert_ptr_equal(state_of.committed, &newest);
+	looks((struct raft_place){0, 0}, 0);
+	assert_null(state_of.committed);
+	assert_true(raft_id_eq(state_of.id, (struct raft_id){{1}}));
+	assert_int_equal(state_of.term, 8);
+	assert_int_equal(state_of.last, 40);
+}
+
+static void a_log_is_covered_if_it_has_that_very_checkpoint(void **state)
+{
+	(void)state;
+	looks((struct raft_place){0, 0}, 39);
+	assert_true(state_of.covered);
+	looks((struct raft_place){39, 4}, 39);
+	assert_true(state_of.covered);
+	looks((struct raft_place){40, 7}, 39);
+	assert_true(state_of.covered);
+	/* It has another record there, or does not reach it. */
+	looks((struct raft_place){39, 5}, 39);
+	assert_false(state_of.covered);
+	looks((struct raft_place){41, 7}, 39);
+	assert_false(state_of.covered);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
@@ -207,6 +257,8 @@ int main(void)
 	    TEST(a_clock_that_has_lost_its_time_gives_no_number_twice),
 	    TEST(what_is_of_no_cluster_is_refused),
 	    TEST(the_only_voter_needs_none),
+	    TEST(which_configuration_is_committed_is_by_the_commit_index),
+	    TEST(a_log_is_covered_if_it_has_that_very_checkpoint),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,9 +2,39 @@
 
 #include <stdio.h>
 
+#include "core/base/variant.h"
 #include "core/host/level.h"
 #include "core/host/members.h"
 #include "core/wire/journal_wire.h"
+
+bool recovery_covered(struct raft_place cover, uint64_t last, uint64_t term)
+{
+	return cover.index == 0 || (cover.index <= last && cover.term == term);
+}
+
+static uint64_t term_at(const struct raft_begin *b, uint64_t index)
+{
+	size_t i = b->term_count;
+
+	while (i > 0 && b->terms[i - 1].index > index)
+		i--;
+	return i > 0 ? b->terms[i - 1].term : 0;
+}
+
+void recovery_look(const struct raft_begin *b, struct recovery_log *log)
+{
+	log->id = b->id;
+	log->term = b->term;
+	log->last = b->last;
+	log->commit = b->commit;
+	log->covered = recovery_covered(b->cover, b->last, term_at(b, b->cover.index));
+	log->newest = log->committed = NULL;
+	for (size_t i = 0; i < b->config_count; i++) {
+		log->newest = b->configs[i].config;
+		if (b->configs[i].first <= b->commit)
+			log->committed = b->configs[i].config;
+	}
+}
 
 /* The newest configuration that has this node: its removal may never have been committed. */
 static const struct raft_config *mine(const struct recovery_log *log)
@@ -42,7 +72,7 @@ static enum rmq_error check(
 		    "restore");
 		return RMQ_E_REFUSED;
 	}
-	if (!log->covered) {
+	if (!log->covered && !RMQ_VARIANT(RECOVERED_UNCOVERED)) {
 		snprintf(why, cap,
 		    "its log is not complete: records are gone from it, and it lacks the "
 		    "checkpoint that replaces them; rmq-journal stat DIR DIR2 ... says which "
@@ -95,7 +125,8 @@ enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id clus
 	    .config = *config};
 	plan->config.level = level_tag();
 	drop_others(plan, log->id);
-	plan->config.cluster = cluster;
+	if (!RMQ_VARIANT(RECOVERED_AS_BEFORE))
+		plan->config.cluster = cluster;
 	plan->config.generation += plan->config.level > 0;
 	plan->config.members[0].flags |= RAFT_VOTER;
 	plan->config.members[0].leaving = RAFT_STAYS;

@@ -22,6 +22,9 @@
 #include "core/base/time.h"
 #include "core/raft/raft.h"
 
+/* Whether a log that ends at `last` has its cover; `term`: of what it has there, if it reaches so far. */
+bool recovery_covered(struct raft_place cover, uint64_t last, uint64_t term);
+
 /* What a directory holds. */
 struct recovery_log {
 	struct raft_id id;
@@ -35,6 +38,9 @@ struct recovery_log {
 	const struct raft_config *newest;    /* configuration in it, NULL: none */
 	const struct raft_config *committed; /* the newest that is, NULL: none */
 };
+
+/* Sets all but replica, ended and how as the directory says; configurations are borrowed from *b. */
+void recovery_look(const struct raft_begin *b, struct recovery_log *log);
 
 struct recovery {
 	struct raft_config config;
