@@ -5,7 +5,9 @@
  * Work, in steps of broker_work(): a frame costs one for each range that is leased, one for each
  * run of live messages in them, for each entry, row or queue that it names, and SETTLE_OTHERS_MAX
  * (PEEK_LOOKS_MAX) beyond that; QUEUE_PURGE, QUEUE_REMOVE and BYE a piece, LIST LIST_WORK,
- * HELLO and EXTEND nothing.
+ * EXTEND nothing, and HELLO one for each piece of a large message that its session has not finished.
+ * KV_PUT and KV_DEL cost one for each who waits for changes, and one for each VALUE_STEP bytes; KV_READ
+ * costs LIST_WORK, and the bytes of its answer.
  * A turn costs TURN_WORK, and one such frame more; its end PIECES pieces.
  *
  * Memory: HEAP_BYTES for each byte that was sent, what the queues, batches and ranges that there
@@ -21,13 +23,15 @@
 #include "core/wire/journal_wire.h"
 
 #define CONNS	   3
-#define FRAMES_MAX 4000 /* of one input */
+#define FRAMES_MAX 8000 /* of one input */
 #define QUEUES	   8
+#define OPS	   17
 
 /* A piece is TURN_STEPS and what is looked at twice in them, and one range or large message more. */
 #define PIECE_STEPS (2 * TURN_STEPS + GRANT_MESSAGES_MAX + CHUNKS_MAX)
-/* Of errands, sessions that are over, leases and delays that end, and what is handed out. */
-#define PIECES 5
+/* Of errands, sessions that are over, leases and delays that end, what is handed out, and who waits for changes. */
+#define PIECES	   6
+#define VALUE_STEP 256
 
 #define HEAP_BYTES 4
 #define HEAP_CONN  (SESSION_STALE_MAX + (256u << 10))
@@ -192,13 +196,19 @@ static uint64_t ranges_leased(const struct world *w)
 
 static uint64_t frame_steps(const struct world *w, uint8_t type)
 {
-	if (type == WIRE_TYPE_EXTEND || type == WIRE_TYPE_HELLO)
+	if (type == WIRE_TYPE_EXTEND)
 		return 0;
+	if (type == WIRE_TYPE_HELLO)
+		return w->broker->pendings_parts;
 	if (type == WIRE_TYPE_LIST)
 		return LIST_WORK;
 	if (type == WIRE_TYPE_QUEUE_PURGE || type == WIRE_TYPE_QUEUE_REMOVE ||
 	    type == WIRE_TYPE_BYE)
 		return PIECE_STEPS;
+	if (type == WIRE_TYPE_KV_PUT || type == WIRE_TYPE_KV_DEL)
+		return 1 + CONNS + KV_VALUE_MAX / VALUE_STEP;
+	if (type == WIRE_TYPE_KV_READ)
+		return LIST_WORK + 1 + (KV_ANSWER_BYTES + KV_VALUE_MAX) / VALUE_STEP;
 	return ranges_leased(w) + SETTLE_SEND_ENTRIES_MAX + SETTLE_OTHERS_MAX + 1 +
 	       w->broker->queues_count;
 }
@@ -400,6 +410,33 @@ static void piece(struct world *w, struct client *c, uint64_t n, struct slice q,
 	    several ? slice_of(data, CHUNK_SEVERAL_MIN) : slice_str("a piece"));
 }
 
+/* Of many keys, with values that are short or long; and waiting for all, which comes one by one. */
+static void map(struct world *w, struct client *c, uint64_t n, unsigned value, struct reader *r)
+{
+	char name[8];
+	unsigned arg = get_u16(r);
+	snprintf(name, sizeof(name), "k%u", arg % 8192);
+	struct slice key = slice_str(name);
+	if (value % 4 == 0)
+		GIVE(kv_read, n, value / 4 % 8, 0, 0, value & 4 ? slice_of(name, arg % 4) : key,
+		    NO_TAGS);
+	else if (value % 4 == 1)
+		GIVE(kv_del, n, n - 1, 0, 0, key, NO_TAGS);
+	else
+		GIVE(kv_put, n, n - 1, 0, 0, key, NO_TAGS,
+		    slice_of(data, value & 64 ? KV_VALUE_MAX - arg % 8 : value / 128));
+}
+
+static void leave(struct world *w, struct client *c, unsigned value)
+{
+	if (c->conn && value % 4 == 1)
+		GIVE(bye, 0);
+	if (c->conn && value % 4 == 0)
+		broker_disconnect(w->broker, c->conn);
+	if (value % 4 == 0)
+		c->conn = 0;
+}
+
 static void step(struct world *w, struct reader *r)
 {
 	static const char *const globs[] = {
@@ -411,10 +448,10 @@ static void step(struct world *w, struct reader *r)
 		greet(w, c);
 	const struct session *s = broker_session_find(w->broker, c->session);
 	uint64_t n = s ? s->last + 1 : 1;
-	switch (op % 16) {
+	switch (op % OPS) {
 	case 0:
 	case 1:
-		GIVE(send, n, n - 1, 0, 0, q, op % 16 && value % 2 ? others(q) : NO_TAGS,
+		GIVE(send, n, n - 1, 0, 0, q, op % OPS && value % 2 ? others(q) : NO_TAGS,
 		    lines(1 + value % BATCH_MESSAGES_MAX));
 		break;
 	case 2:
@@ -455,16 +492,14 @@ static void step(struct world *w, struct reader *r)
 		w->lease_ms += value;
 		break;
 	case 14:
+		map(w, c, n, value, r);
+		break;
+	case 15:
 		c->stands = !c->stands;
 		c->deliverable = true;
 		break;
 	default:
-		if (c->conn && value % 4 == 1)
-			GIVE(bye, 0);
-		if (c->conn && value % 4 == 0)
-			broker_disconnect(w->broker, c->conn);
-		if (value % 4 == 0)
-			c->conn = 0;
+		leave(w, c, value);
 	}
 	if (op < 128)
 		turn(w);
@@ -551,7 +586,7 @@ static void seed(fuzz_add *add, unsigned op)
 	put_settle(&w, 0, false, VERB_SETTLE, 0, 2048, 1, true, 0, 255);
 	put_settle(&w, 1, false, VERB_SETTLE, 0, 2048, 1, true, 0, 255);
 	for (unsigned i = 0; op != 3 && i < 40; i++) {
-		if (op == 15) {
+		if (op == 16) {
 			put_step(&w, 2, i % 5 ? 0 : i, 2 + i % 2);
 			put_u8(&w, (uint8_t)i);
 			put_entries(&w, 1 + 100 * i, 100 * i, i % 2, i % 4, i % 5 * 51);
@@ -560,9 +595,9 @@ static void seed(fuzz_add *add, unsigned op)
 			put_settle(&w, i, i % 2, 1 + i % 4, i, 1 + 50 * i, 100 * i, i % 2,
 			    i % 4, i % 5 * 51);
 		else
-			put_step(&w, op + (i % 4 ? 128 : 0), i % 5 ? 0 : i, 17 * i);
-		if (op == 8)
-			put_u16(&w, 0);
+			put_step(&w, op + (i % 4 ? 8 * OPS : 0), i % 5 ? 0 : i, 17 * i);
+		if (op == 8 || op == 14)
+			put_u16(&w, (uint16_t)(op == 8 ? 0 : 1000 * i));
 	}
 	/* Small frames with long answers, which the daemon has to keep. */
 	for (unsigned i = 0; op == 3 && i < 250; i++)
@@ -571,9 +606,30 @@ static void seed(fuzz_add *add, unsigned op)
 	add(w.p, w.len);
 }
 
+/* The map is filled with tiny values and large ones; then all are read, and waited for. */
+static void seed_map(fuzz_add *add)
+{
+	static uint8_t bytes[1 << 16];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+	for (unsigned i = 0; i < 5000; i++) {
+		put_step(&w, 14 + (i % 8 ? 8 * OPS : 0), 0, i % 16 ? 2 + 128 : 2 + 64);
+		put_u16(&w, (uint16_t)i);
+	}
+	for (unsigned i = 0; i < 900; i++) {
+		bool waits = i % 3 == 0;
+		put_step(&w, 14 + (i % 8 ? 8 * OPS : 0), i % 7, 4 * (waits ? 7 : 3));
+		put_u16(&w, (uint16_t)(waits ? 0 : i));
+		put_step(&w, 14, 0, 2);
+		put_u16(&w, (uint16_t)(7 * i));
+	}
+	assert(!w.full);
+	add(w.p, w.len);
+}
+
 void fuzz_seeds(fuzz_add *add)
 {
-	for (unsigned op = 0; op < 16; op++)
+	for (unsigned op = 0; op < OPS; op++)
 		seed(add, op);
 	seed_extend(add);
+	seed_map(add);
 }

@@ -14,6 +14,10 @@
 #define OWN  "jobs"
 #define KEPT "mail"
 static const char *const others[] = {"x", "x.dead", "nowhere"};
+/* The same of keys of the map: what it may read, what it may change, and neither. */
+#define OWN_KEY	 "k1"
+#define KEPT_KEY "k2"
+static const char *const other_keys[] = {"k0", "k5", "k"};
 
 static void grant(struct link *l, unsigned verbs, enum rights_of of, const char *glob)
 {
@@ -71,9 +75,36 @@ static struct slice several(struct slice name)
 	return slice_of(bytes, w.len);
 }
 
-enum { ASKS = 15, LISTS = 0, SETTLES_GONE = 14 };
+enum { ASKS = 19, LISTS = 0, SETTLES_GONE = 14, OF_KEYS };
 
 #define ASK(frame, ...) wire_put_##frame(out, &(struct wire_##frame){__VA_ARGS__})
+
+/* The same of a key: one that nobody may, or one that it may only read, or only change. */
+static const char *ask_of_key(
+    struct link *l, struct writer *out, uint64_t way, const char **key, uint64_t random)
+{
+	if (random % 4 == 0)
+		*key = way == OF_KEYS + 2 ? KEPT_KEY : OWN_KEY;
+	struct slice k = slice_str(*key);
+	l->denial = WIRE_TYPE_FAILED;
+	switch (way) {
+	case OF_KEYS:
+		ASK(kv_put, 1, 0, 0, 0, k, NO_TAGS, slice_str("?"));
+		return "send";
+	case OF_KEYS + 1:
+		ASK(kv_del, 1, 0, 0, 0, k, NO_TAGS);
+		return "send";
+	case OF_KEYS + 2:
+		l->denial = WIRE_TYPE_KV_AT;
+		ASK(kv_read, 1, KV_VALUES | (random % 8 < 4 ? KV_WAIT : 0), 0, 0, k, NO_TAGS);
+		return "recv";
+	}
+	/* Of those that begin so it is told what it may read. */
+	l->denial = WIRE_TYPE_KV_IS;
+	ASK(kv_read, 1, KV_PREFIX | KV_VALUES | (random % 8 < 4 ? KV_WAIT : 0), 0, 0,
+	    slice_of("k", random % 2), NO_TAGS);
+	return "";
+}
 
 /* Which right on q is missing; NULL: that on a topic.  `first`: some message. */
 static const char *ask(
@@ -160,19 +191,30 @@ void trespass(struct world *w)
 	struct writer out = writer_of(frames, sizeof(frames));
 	uint64_t way = prng_below(p, ASKS);
 	const char *name = others[prng_below(p, sizeof(others) / sizeof(others[0]))];
+	bool of_key = way >= OF_KEYS;
 	if (way == SETTLES_GONE)
 		name = ephemeral(w);
+	if (of_key)
+		name = other_keys[prng_below(p, sizeof(other_keys) / sizeof(other_keys[0]))];
 	if (!d->up)
 		return;
 	struct link *l = net_connect(&w->net, d, 0);
 	l->trespasses = l->client_closed = true;
 	grant(l, RIGHT_RECV, RIGHTS_QUEUE, OWN);
 	grant(l, RIGHT_ADMIN, RIGHTS_QUEUE, KEPT);
+	grant(l, RIGHT_RECV, RIGHTS_KV, OWN_KEY);
+	grant(l, RIGHT_SEND, RIGHTS_KV, KEPT_KEY);
 	wire_put_hello(&out, &(struct wire_hello){WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS});
-	const char *verb = ask(l, &out, way, name, prng_range(p, 1, 30));
+	uint64_t random = prng_range(p, 1, 30);
+	const char *verb =
+	    of_key ? ask_of_key(l, &out, way, &name, random) : ask(l, &out, way, name, random);
 	l->denied = way == SETTLES_GONE ? RMQ_E_NO_QUEUE : RMQ_E_DENIED;
 	snprintf(l->missing, sizeof(l->missing), "right \"%s\" on %s %s is missing",
-	    verb ? verb : "send", verb ? "queue" : "topic", verb ? name : "a.b");
+	    verb ? verb : "send",
+	    of_key ? "key"
+	    : verb ? "queue"
+		   : "topic",
+	    verb ? name : "a.b");
 	if (l->denied == RMQ_E_NO_QUEUE)
 		snprintf(l->missing, sizeof(l->missing), "%s", error_text(RMQ_E_NO_QUEUE));
 	wire_put_bye(&out, &(struct wire_bye){0});
@@ -198,6 +240,25 @@ static void check_place(const struct frame *f)
 		trace_fail(
 		    "a client is told to go on after queue %.*s, of which it may not know",
 		    (int)m.after.len, (const char *)m.after.data);
+}
+
+static void check_entry(const struct frame *f)
+{
+	struct wire_kv_is m;
+	if (!wire_kv_is_decode(f->payload, &m) || !slice_eq(m.key, slice_str(OWN_KEY)))
+		trace_fail("a client is told of key %.*s, of which it may not know",
+		    (int)m.key.len, (const char *)m.key.data);
+}
+
+/* What it has read; or that it may not, for which there is no text. */
+static void check_read(const struct link *l, const struct frame *f)
+{
+	struct wire_kv_at m;
+	bool denied = l->denial == WIRE_TYPE_KV_AT;
+	if (!wire_kv_at_decode(f->payload, &m) ||
+	    (denied ? m.code != l->denied || m.version || m.newest || m.left_out
+		    : m.code != RMQ_E_OK || m.left_out > 0))
+		trace_fail("a client that may not read a key is answered with code %u", m.code);
 }
 
 static void check_denial(const struct link *l, const struct frame *f)
@@ -237,6 +298,11 @@ void trespass_told(struct world *w, struct link *l, const struct frame *f)
 		check_row(f);
 	else if (f->type == WIRE_TYPE_LIST_AT && l->denial == WIRE_TYPE_LIST_END)
 		check_place(f);
+	else if (f->type == WIRE_TYPE_KV_IS && l->denial == WIRE_TYPE_KV_IS)
+		check_entry(f);
+	else if (f->type == WIRE_TYPE_KV_AT &&
+		 (l->denial == WIRE_TYPE_KV_AT || l->denial == WIRE_TYPE_KV_IS))
+		check_read(l, f);
 	else if (f->type != WIRE_TYPE_LIST_END || l->denial != WIRE_TYPE_LIST_END)
 		check_denial(l, f);
 }

@@ -942,6 +942,10 @@ static const struct golden events[] = {
      "6572010203",
 	"KV_PUT version=4294967297 session=4294967298 n=4294967299 key=k tags=fff905006"
 	"c61746572 value=010203"},
+    {"29002900010000000100000002000000010000000300000001000000016b0a00030006000200"
+     "01006e31010203",
+	"KV_PUT version=4294967297 session=4294967298 n=4294967299 key=k tags=030006000"
+	"20001006e31 value=010203"},
     {"2a000d0001000000010000000000010203", "KV_MORE version=4294967297 tags= value=010203"},
     {"2a00160001000000010000000900fff905006c61746572010203",
 	"KV_MORE version=4294967297 tags=fff905006c61746572 value=010203"},
@@ -959,6 +963,11 @@ static const struct golden events[] = {
     {"5b001900010000000100000002016b0900fff905006c61746572010203",
 	"PART_KV_ENTRY version=4294967297 flags=2 key=k tags=fff905006c61746572 value=0"
 	"10203"},
+    {"5b001a00010000000100000000016b0a0003000600020001006e31010203",
+	"PART_KV_ENTRY version=4294967297 flags=0 key=k tags=03000600020001006e31 valu"
+	"e=010203"},
+    {"5b000d00010000000100000001016b0000",
+	"PART_KV_ENTRY version=4294967297 flags=1 key=k tags= value="},
     {"5c000d0001000000010000000000010203",
 	"PART_KV_MORE version=4294967297 tags= value=010203"},
     {"5c00160001000000010000000900fff905006c61746572010203",
@@ -1115,6 +1124,21 @@ static void events_are_read_for_ever(void **state)
 	}
 }
 
+/* A tag of events that make something. */
+static void whose_it_is_is_read_for_ever(void **state)
+{
+	uint8_t bytes[GOLDEN_MAX], again[EVENT_MAKER_MAX];
+	struct slice golden = golden_bytes("03000600020001006e31", bytes);
+	struct writer w = writer_of(again, sizeof(again));
+	struct event_maker m;
+	(void)state;
+	assert_true(event_maker_find(golden, &m));
+	assert_int_equal(m.uid, 65538);
+	assert_true(slice_eq(m.node, slice_str("n1")));
+	event_maker_put(&w, &m);
+	assert_true(slice_eq(slice_of(again, w.len), golden));
+}
+
 /* The members of a cluster, as CONFIG had them first, and with tags. */
 static void configurations_are_read_for_ever(void **state)
 {
@@ -1163,6 +1187,7 @@ int main(void)
 	    cmocka_unit_test(frames_to_a_gate_are_read_for_ever),
 	    cmocka_unit_test(what_a_gate_says_of_itself_is_read_for_ever),
 	    cmocka_unit_test(events_are_read_for_ever),
+	    cmocka_unit_test(whose_it_is_is_read_for_ever),
 	    cmocka_unit_test(configurations_are_read_for_ever),
 	    cmocka_unit_test(each_format_has_its_goldens),
 	};
