@@ -414,6 +414,24 @@ static void what_a_map_may_hold_has_limits(void **state)
 	is_recovered();
 }
 
+/* An old value is dead, and the next checkpoint comes for as many bytes as those of messages bring one. */
+static void the_journal_does_not_grow_with_changes_of_one_key(void **state)
+{
+	static uint8_t value[KV_VALUE_MAX];
+	uint64_t most = 0;
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		uint64_t bytes = 0;
+		put_if("a", slice_of(value, KV_VALUE_MAX), 0, 0);
+		done();
+		for (uint64_t k = 1; k <= w.last; k++)
+			bytes += w.log[k].hole ? 0 : w.log[k].len;
+		most = bytes > most ? bytes : most;
+	}
+	assert_true(most < 40u << 20);
+	is_recovered();
+}
+
 static void who_waits_is_told_the_newest_and_how_many_were_left_out(void **state)
 {
 	(void)state;
@@ -568,6 +586,7 @@ int main(void)
 	    T(a_change_that_is_repeated_is_made_once_and_answered_alike),
 	    T(nothing_is_told_before_it_is_stored),
 	    T(what_a_map_may_hold_has_limits),
+	    T(the_journal_does_not_grow_with_changes_of_one_key),
 	    T(who_waits_is_told_the_newest_and_how_many_were_left_out),
 	    T(who_comes_too_late_for_a_deletion_begins_anew),
 	    T(long_answers_come_in_parts_that_make_one_state),
