@@ -428,16 +428,23 @@ static void check_use(struct broker *b, struct journal_model *j, uint64_t last)
 		trace_fail("queues take %llu bytes of %llu", U(used), U(written));
 }
 
+enum rmq_error checks_read(
+    struct broker *b, struct journal_model *j, uint64_t end, uint64_t last, uint64_t *at)
+{
+	struct broker_log log = {j, daemon_read, daemon_next};
+	return broker_recover(b, &log, end, last, at);
+}
+
 uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bool whole)
 {
 	struct broker_host host = {
 	    NULL, none_append, none_id, none_hole, none_id, none_send, none_id, none_id};
-	struct broker_log log = {
-	    j, whole ? whole_read : daemon_read, whole ? whole_next : daemon_next};
+	struct broker_log log = {j, whole_read, whole_next};
 	struct broker *b = broker_new(&host);
 	uint64_t at = 0;
 	assert(b);
-	enum rmq_error err = broker_recover(b, &log, whole ? 0 : end, last, &at);
+	enum rmq_error err =
+	    whole ? broker_recover(b, &log, 0, last, &at) : checks_read(b, j, end, last, &at);
 	if (err)
 		trace_fail("%s: record %llu: %s", whole ? "replay of everything" : "recovery",
 		    U(at), error_text(err));

@@ -113,6 +113,11 @@ static const struct change *check_row(const struct maps *m, const struct wire_kv
 
 /* ---- values ---- */
 
+uint64_t maps_newest(const struct maps *m)
+{
+	return m->count > 0 ? m->changes[m->count - 1].version : 0;
+}
+
 uint64_t maps_some_version(const struct maps *m, unsigned key, uint64_t random)
 {
 	/* Mostly the newest. */

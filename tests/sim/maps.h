@@ -47,6 +47,8 @@ void maps_free(struct maps *m);
 /* A record on disk: the key has that value, as text; NULL: it is deleted. */
 void maps_change(struct maps *m, struct slice key, uint64_t version, const struct slice *value);
 
+/* 0: there was no change. */
+uint64_t maps_newest(const struct maps *m);
 /* Some version that the key has or had, or 0. */
 uint64_t maps_some_version(const struct maps *m, unsigned key, uint64_t random);
 /* A value that was never put, and its text: some bytes long. */

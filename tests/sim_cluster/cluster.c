@@ -124,6 +124,7 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world, struct wish
 		w->space.turn_bytes = PARTS_TURN_BYTES;
 	w->variant = world;
 	c->wish = wish;
+	c->recoveries.state = seed * 19 + 8;
 	c->sparing = prng_chance(&w->prng, 200) || wish.sparing;
 	if (c->sparing)
 		w->space.dead_enough = w->space.log_enough = UINT32_MAX;
@@ -158,6 +159,7 @@ void cluster_free(struct cluster *c)
 {
 	sim_end(&c->sim);
 	links_free(c);
+	recovery_free(c);
 	for (unsigned i = 0; i < NODES; i++)
 		site_free(&c->sites[i]);
 	/* Records are owned by their values. */
@@ -338,6 +340,7 @@ void cluster_millisecond(struct cluster *c)
 		c->checked_at = c->sim.now + prng_range(&w->prng, 1, 2 * CHECK_EVERY_MS);
 		replica_check(c, &c->sim.nodes[prng_below(&w->prng, NODES)]);
 	}
+	recovery_turn(c);
 }
 
 /* ---- the calm ---- */

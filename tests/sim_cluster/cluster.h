@@ -158,6 +158,8 @@ struct cluster {
 	struct min_members min_members;
 	uint64_t calm_at;
 	struct wish wish;
+	struct prng recoveries;
+	struct kept *kept; /* a node's disk as it was; NULL: none */
 };
 
 #define ROOM_ENOUGH (1ull << 40)
@@ -261,5 +263,11 @@ void replica_check(struct cluster *c, const struct node *n);
 bool replicas_are_alike(struct cluster *c);
 /* Of all nodes; and the members' disks hold no more than they must. */
 void replica_check_end(struct cluster *c);
+
+/* ---- recovered.c ---- */
+
+/* Now and then a node's disk as it was a while ago is recovered, as if all others were lost. */
+void recovery_turn(struct cluster *c);
+void recovery_free(struct cluster *c);
 
 #endif

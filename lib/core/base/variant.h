@@ -274,6 +274,7 @@
 	    "waits for members again") \
 	X(LATCH_UNCOMMITTED, "the queue starts before it is committed that members were up", \
 	    "waits for members again") \
+	X(RECOVERED_TIMELESS, "a recovered log does not say that time was lost", "is given again") \
 	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
 	    "senders wait for room")
 

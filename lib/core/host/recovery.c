@@ -130,6 +130,6 @@ enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id clus
 	plan->config.generation += plan->config.level > 0;
 	plan->config.members[0].flags |= RAFT_VOTER;
 	plan->config.members[0].leaving = RAFT_STAYS;
-	store_u64(plan->restored, now.ms);
+	store_u64(plan->restored, RMQ_VARIANT(RECOVERED_TIMELESS) ? 0 : now.ms);
 	return RMQ_E_OK;
 }
