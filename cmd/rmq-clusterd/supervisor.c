@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/host/roles.h"
 #include "node.h"
 #include "queue.h"
 #include "state.h"
@@ -513,18 +514,16 @@ void supervisor_turn(struct cluster *c)
 {
 	struct supervisor *s = &c->supervisor;
 	struct start_gate_lack lack;
-	const struct raft_config *config = c->status.config;
-	const struct raft_member *self = config ? raft_config_find(config, c->id) : NULL;
-	bool broker = self && (self->flags & RAFT_BROKER);
+	enum roles_own role = roles_own(c->status.config, c->id);
 
 	if (s->lost && supervisor_runs(s))
 		look_after(c);
 	/* A leader that may not run it has others do it. */
-	if (c->status.serving && !cluster_stopping(c) && self && !broker)
+	if (c->status.serving && !cluster_stopping(c) && role == ROLES_PASSES_ON)
 		(void)watchdog_hand_over(c);
 	struct engine_state log = c->engine.state(c->engine.arg);
-	bool may = broker && !cluster_stopping(c) && !leave_rests(c) && s->lingers == 0 &&
-		   (!cluster_leads(c) || survives(c)) &&
+	bool may = role == ROLES_RUNS && !cluster_stopping(c) && !leave_rests(c) &&
+		   s->lingers == 0 && (!cluster_leads(c) || survives(c)) &&
 		   supervisor_gate(c, &lack) == START_GATE_OPEN;
 	act(c, keeper_turn(&s->keeper, &log, may, cluster_now(c)));
 	if (s->queue)

@@ -8,6 +8,7 @@
 #include "core/wire/wire.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PARTS_TURN_BYTES 1000
@@ -113,6 +114,21 @@ static struct link *dial(
 	return cut ? not_yet(w, clock_ms) : to_queue(w, to, clock_ms);
 }
 
+/* In some seeds one of the first voters may not run the queue daemon, and two that may have to be up. */
+static void choose_roles(struct cluster *c, uint64_t seed)
+{
+	struct prng p = {.state = seed * 23 + 9};
+	if (!prng_chance(&p, 250) && !c->wish.roles)
+		return;
+	c->sim.nodes[prng_below(&p, 3)].no_broker = true;
+	if (prng_chance(&p, 300)) {
+		c->min_members.count = 1;
+		c->min_members.roles[0].members = 2;
+		snprintf(c->min_members.roles[0].role, sizeof(c->min_members.roles[0].role),
+		    "%s", ROLES_BROKER);
+	}
+}
+
 struct cluster *cluster_new(uint64_t seed, enum world_variant world, struct wish wish)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
@@ -132,6 +148,7 @@ struct cluster *cluster_new(uint64_t seed, enum world_variant world, struct wish
 	w->dial = dial;
 	for (unsigned i = 0; i < NODES; i++)
 		site_init(c, i);
+	choose_roles(c, seed);
 	c->sim.host = &site_host;
 	c->sim.arg = c;
 	sim_begin(&c->sim, prng_next(&w->prng));

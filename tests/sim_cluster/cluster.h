@@ -30,6 +30,7 @@
 #include "core/host/keeper.h"
 #include "core/host/reads.h"
 #include "core/host/relief.h"
+#include "core/host/roles.h"
 #include "core/host/shared_journal.h"
 #include "core/host/start_gate.h"
 
@@ -122,6 +123,7 @@ struct wish {
 	const char *illness; /* NULL: any */
 	bool sparing;	     /* see struct cluster */
 	bool waits;	     /* for min_members */
+	bool roles;	     /* one node may not run the queue daemon */
 };
 
 struct cluster {

@@ -294,6 +294,11 @@ static void lead_while_ill(
 	s->gate = GATE_WELL;
 }
 
+static bool can_run(const struct site *s)
+{
+	return !s->intake.waits && !s->node->no_broker;
+}
+
 /* For a cause that is not in the log: no directory, no memory, a bad disk. */
 void illness_run_on_one(struct cluster *c)
 {
@@ -302,7 +307,7 @@ void illness_run_on_one(struct cluster *c)
 	struct site *s = site_serving(c);
 
 	/* What is full may wait for a checkpoint, which only a queue daemon makes. */
-	for (unsigned i = 0; i + 1 < n && c->sites[slots[n - 1]].intake.waits; i++) {
+	for (unsigned i = 0; i + 1 < n && !can_run(&c->sites[slots[n - 1]]); i++) {
 		unsigned full = slots[n - 1];
 		slots[n - 1] = slots[i];
 		slots[i] = full;

@@ -97,6 +97,8 @@ static const struct {
     {RMQ_VARIANT_ROOM_LEVEL_UNTOLD, .wish = {PART_SLOWLY}},
     {RMQ_VARIANT_OPINION_OF_ONE, .wish = {PART_EXAM}},
     {RMQ_VARIANT_SILENCE_TRUSTED, .wish = {PART_EXAM}},
+    {RMQ_VARIANT_ROLES_UNSEEN, .wish = {.roles = true}},
+    {RMQ_VARIANT_ROLES_KEPT, .wish = {.roles = true}},
     {RMQ_VARIANT_LATCH_FORGOTTEN, .wish = {.waits = true}},
     {RMQ_VARIANT_LATCH_UNCOMMITTED, .wish = {.waits = true}},
 };

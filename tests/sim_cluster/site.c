@@ -1038,6 +1038,8 @@ static void obey(struct site *s, enum keeper_event e);
 /* A new process; it has done nothing yet. */
 static void start_queue(struct site *s)
 {
+	if (s->node->no_broker)
+		trace_fail("node %u: a queue daemon runs without the role", s->node->slot);
 	forget(s);
 	shared_journal_free(s->shared);
 	s->shared = shared_journal_new(&s->engine, &s->owner);
@@ -1300,11 +1302,17 @@ static void keep_queue(struct site *s)
 {
 	bool open = gate_is_open(s);
 	struct engine_state log = engine_of(s);
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	enum roles_own role = roles_own(st.config, s->node->id);
+	if (st.serving && s->ending.state == ENDING_NOT && role == ROLES_PASSES_ON)
+		hand_over(s);
 	go_on(s);
 	if (s->keeper.state == KEEPER_PAUSE && s->c->sim.now >= s->rested_at)
 		rested(s);
-	bool may = open && may_start(s) && s->ending.state == ENDING_NOT &&
-		   !leaving_rests(&s->leaves) && s->c->sim.now >= s->lingers_until;
+	bool may = role == ROLES_RUNS && open && may_start(s) &&
+		   s->ending.state == ENDING_NOT && !leaving_rests(&s->leaves) &&
+		   s->c->sim.now >= s->lingers_until;
 	act(s, keeper_turn(&s->keeper, &log, may, s->c->sim.now));
 	/* In the calm it may be one that stops before it does anything. */
 	if (!s->c->sim.quiet)

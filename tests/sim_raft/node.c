@@ -26,7 +26,7 @@ void packet_free(struct packet *p)
 
 void node_member(const struct node *n, struct raft_member *m)
 {
-	*m = (struct raft_member){.id = n->id, .flags = RAFT_BROKER};
+	*m = (struct raft_member){.id = n->id, .flags = n->no_broker ? 0 : RAFT_BROKER};
 	snprintf(m->name, sizeof(m->name), "n%u", n->slot);
 	snprintf(m->address, sizeof(m->address), "n%u:%u", n->slot, n->place);
 	m->key[0] = (uint8_t)(n->slot + 1);

@@ -76,6 +76,7 @@ static void copy_node(struct node *n, const struct node *was)
 	n->slot = was->slot;
 	n->incarnation = was->incarnation;
 	n->place = was->place;
+	n->no_broker = was->no_broker;
 	n->rate = was->rate;
 	n->skew = was->skew;
 	n->sync_ms = was->sync_ms;

@@ -71,6 +71,7 @@ struct node {
 	struct raft_id id;
 	unsigned slot, incarnation;
 	unsigned place;	     /* its address */
+	bool no_broker;	     /* it may not run the queue daemon */
 	struct disk *before; /* a known-bad variant: as it was before the newest STORE */
 	struct disk *old;    /* a copy of it; NULL: none */
 	bool was_put_back;   /* to that */

@@ -275,6 +275,10 @@
 	X(LATCH_UNCOMMITTED, "the queue starts before it is committed that members were up", \
 	    "waits for members again") \
 	X(RECOVERED_TIMELESS, "a recovered log does not say that time was lost", "is given again") \
+	X(ROLES_UNSEEN, "a leader without the role broker runs the queue daemon", \
+	    "runs without the role") \
+	X(ROLES_KEPT, "a leader without that role leads on", \
+	    "the calm does not end|nobody leads|illness stops|nodes do not catch up") \
 	X(ROOM_LEVEL_UNTOLD, "room that is used up and freed again is not told anew", \
 	    "senders wait for room")
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/name.h"
+#include "core/base/variant.h"
 
 /* Where it stands, or where it would be put; *there: whether it does. */
 static size_t place(const char *names, const char *role, bool *there)
@@ -59,6 +60,17 @@ bool roles_add(struct roles *r, const char *role)
 		return false;
 	memcpy(r->names, names, sizeof(names));
 	return true;
+}
+
+enum roles_own roles_own(const struct raft_config *config, struct raft_id self)
+{
+	const struct raft_member *is = config ? raft_config_find(config, self) : NULL;
+
+	if (!is)
+		return ROLES_NO_MEMBER;
+	if ((is->flags & RAFT_BROKER) || RMQ_VARIANT(ROLES_UNSEEN))
+		return ROLES_RUNS;
+	return RMQ_VARIANT(ROLES_KEPT) ? ROLES_NO_MEMBER : ROLES_PASSES_ON;
 }
 
 void roles_text(uint8_t flags, const char *names, char text[ROLES_TEXT_MAX + 1])

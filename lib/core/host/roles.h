@@ -23,6 +23,15 @@ bool roles_add(struct roles *r, const char *role) __attribute__((warn_unused_res
 /* Whether this is among `names`, or `broker` and among `flags`. */
 bool roles_has(uint8_t flags, const char *names, const char *role);
 
+/* What this node is to do about the queue daemon, by the newest configuration of its log. */
+enum roles_own {
+	ROLES_NO_MEMBER,
+	ROLES_RUNS,	 /* it runs it when it leads */
+	ROLES_PASSES_ON, /* it may not: when it leads it hands over to one that may */
+};
+enum roles_own roles_own(const struct raft_config *config, struct raft_id self)
+    __attribute__((warn_unused_result));
+
 /* All of them, `broker` first, as people read it; "": none. */
 #define ROLES_TEXT_MAX (sizeof(ROLES_BROKER) + RAFT_ROLES_MAX)
 void roles_text(uint8_t flags, const char *names, char text[ROLES_TEXT_MAX + 1]);
