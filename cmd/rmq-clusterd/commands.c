@@ -83,7 +83,8 @@ static void finish(struct cluster *c, struct command *m, enum rmq_error code, co
 	event(c, m, COMMAND_ANSWER);
 	done = *m;
 	drop(c, m);
-	if ((done.joiner || done.from_req) && done.type == NODE_COMMAND_TAKE_IN &&
+	/* Who has asked is shown the members at once, not when it hears that they are committed. */
+	if ((done.joiner || done.from_req) && done.type != NODE_COMMAND_TRANSFER &&
 	    code == RMQ_E_OK && payload.len == 0)
 		payload = peers_joined(c, bytes, sizeof(bytes));
 	if (done.joiner && code == RMQ_E_OK)
@@ -380,6 +381,17 @@ bool commands_asked(struct cluster *c, struct peer *p, const struct node_command
 	return true;
 }
 
+/* One of before level 2 sends it for TAKE_IN only. */
+static void take_members(struct cluster *c, const struct node_result *f)
+{
+	struct node_joined m;
+	struct raft_config config;
+
+	if (f->code == RMQ_E_OK && node_joined_decode(f->payload, &m) &&
+	    raft_config_decode(m.config, &config) == RMQ_E_OK)
+		peers_hint(c, m.config_index, &config);
+}
+
 void commands_result(struct cluster *c, struct peer *p, const struct node_result *f)
 {
 	char text[TEXT_MAX + 1];
@@ -396,6 +408,7 @@ void commands_result(struct cluster *c, struct peer *p, const struct node_result
 			event(c, m, f->code == RMQ_E_NO_DAEMON ? COMMAND_UNLED : COMMAND_LOST);
 			return;
 		}
+		take_members(c, f);
 		finish(c, m, error_known(f->code) ? (enum rmq_error)f->code : RMQ_E_PROTOCOL,
 		    text, f->payload);
 		return;
@@ -586,7 +599,10 @@ static void done(struct cluster *c, struct command *m)
 {
 	char text[TEXT_MAX + 1] = "";
 
-	if (m->type == NODE_COMMAND_DOWN && c->status.config)
+	if (m->type == NODE_COMMAND_REMOVE && c->status.config)
+		commands_left(c->status.config, m->member.name, text);
+	if ((m->type == NODE_COMMAND_DOWN || m->type == NODE_COMMAND_REMOVE_FORCED) &&
+	    c->status.config)
 		commands_downed(c->status.config, m->member.name, text);
 	if (m->type == NODE_COMMAND_REPLACE && c->status.config)
 		commands_replaced(c->status.config, m->member.name, text);

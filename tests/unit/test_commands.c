@@ -177,6 +177,56 @@ static void who_leaves_is_marked_if_it_is_up(void **state)
 	    "come back with a new data directory only; voters left: 4, of which 1 may fail");
 }
 
+/* By mistake a node would be lost that could have handed over. */
+static void who_is_up_and_can_leave_in_order_is_not_forced_out(void **state)
+{
+	(void)state;
+	way = COMMANDS_FORCED;
+	config.level = LEVEL_TAGS;
+	config.members[1].flags |= RAFT_BROKER;
+	config.members[2].flags |= RAFT_BROKER;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
+	held[1] = held[2] = held[4] = newest;
+	assert_int_equal(removal("n3", 7, 110), COMMANDS_STOP);
+	assert_int_equal(code, RMQ_E_REFUSED);
+	assert_non_null(strstr(text, "rmq-cluster leave n3, without --force"));
+	assert_non_null(strstr(text, "rmq-cluster down n3"));
+	assert_int_equal(taken_out, -1);
+	/* One that is not up cannot. */
+	dead = 3;
+	assert_int_equal(removal("n3", 7, 120), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	dead = 0;
+	/* Too few of the others store: it is known when these have had their time. */
+	life.term = 0;
+	assert_int_equal(removal("n4", 8, 200), COMMANDS_HOLD);
+	assert_int_equal(removal("n4", 8, 199 + COMMANDS_STORE_MS), COMMANDS_HOLD);
+	assert_int_equal(removal("n4", 8, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	/* Without it none would run the queue daemon, so it may not leave. */
+	config.members[1].flags &= (uint8_t)~RAFT_BROKER;
+	held[1] = held[2] = held[4] = newest;
+	assert_int_equal(removal("n3", 8, 9000), COMMANDS_MAY);
+	/* The last voter is left to consensus. */
+	config.count = 1;
+	assert_int_equal(removal("n1", 8, 9000), COMMANDS_MAY);
+	way = COMMANDS_DOWN;
+}
+
+static void who_has_others_leave_is_told_how_many_may_fail_then(void **state)
+{
+	(void)state;
+	config.members[1].leaving = RAFT_LEAVES;
+	commands_left(&config, "n2", text);
+	assert_string_equal(text,
+	    "n2 hands over, and is removed then; voters left then: 4, of which 1 may fail");
+	config.members[2].leaving = RAFT_EXITS;
+	config.members[3].flags = 0;
+	commands_left(&config, "n9", text);
+	assert_string_equal(
+	    text, "n9 is no member any more; voters left: 2, of which 0 may fail");
+}
+
 /* A removal that is tried again does not take out who has come under the name. */
 static void a_removal_is_about_the_incarnation_that_was_known(void **state)
 {
@@ -588,6 +638,8 @@ int main(void)
 	    T(who_leaves_is_marked_if_it_is_up),
 	    T(who_is_gone_is_replaced_and_nobody_else),
 	    T(who_is_in_the_way_is_named_and_goes_only_if_it_is_gone),
+	    T(who_is_up_and_can_leave_in_order_is_not_forced_out),
+	    T(who_has_others_leave_is_told_how_many_may_fail_then),
 	    T(a_removal_is_about_the_incarnation_that_was_known),
 	    T(the_last_that_may_run_the_queue_daemon_is_not_taken_out),
 	    T(a_replacement_that_comes_again_is_done),

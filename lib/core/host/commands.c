@@ -264,6 +264,35 @@ static bool decide_to_remove(const struct commands_removal *r, const struct raft
 	return true;
 }
 
+/*
+ * Who is up, and could leave in order, is not forced out: it would come back only with a new directory.
+ * False: there is a reason to force it.
+ */
+static bool decide_to_force(struct command_life *l, const struct commands_removal *r,
+    const struct commands_peers *peers, const struct raft_member *is, uint64_t now_ms,
+    enum commands_verdict *v, enum rmq_error *code, char *text)
+{
+	const struct raft_config *config = r->log->config;
+	bool last = (is->flags & RAFT_VOTER) && raft_config_voters(config) == 1;
+
+	if (raft_id_none(is->id) || raft_config_level(config) < LEVEL_TAGS || last ||
+	    !peers->up(peers->arg, is->id) || is_last_broker(config, is, peers))
+		return false;
+	enum commands_verdict others =
+	    commands_majority(l, r->log, r->name, peers, now_ms, text);
+	if (others == COMMANDS_STOP)
+		return false;
+	*v = others == COMMANDS_HOLD ? COMMANDS_HOLD : COMMANDS_STOP;
+	if (others == COMMANDS_MAY) {
+		*code = RMQ_E_REFUSED;
+		snprintf(text, TEXT_MAX + 1,
+		    "it is up, and enough of the others store: rmq-cluster leave %.63s, without "
+		    "--force; to remove it at once: rmq-cluster down %.63s",
+		    r->name, r->name);
+	}
+	return true;
+}
+
 /* What is refused by consensus, in words.  *code: for who has asked. */
 static void say_refused(enum rmq_error *code, char *text)
 {
@@ -302,6 +331,9 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 	if (hands_over && decide_to_leave(r, peers, is, &v, code, text))
 		return v;
 	if (r->way == COMMANDS_REPLACE && decide_to_replace(r, peers, is, &v, code, text))
+		return v;
+	if (is && r->way == COMMANDS_FORCED &&
+	    decide_to_force(l, r, peers, is, now_ms, &v, code, text))
 		return v;
 	if (r->way != COMMANDS_FORCED)
 		v = commands_majority(l, log, r->name, peers, now_ms, text);
@@ -405,6 +437,19 @@ void commands_replaced(const struct raft_config *config, const char *name, char 
 		    "the new %.63s joins when it is started, with a new data directory; the old one is "
 		    "no member any more; voters until then: %u, of which %u may fail",
 		    name, voters, (voters - 1) / 2);
+}
+
+void commands_left(const struct raft_config *config, const char *name, char *text)
+{
+	bool stays = raft_config_find_name(config, name) != NULL;
+	unsigned voters = 0;
+
+	for (unsigned i = 0; i < config->count; i++)
+		voters += (config->members[i].flags & RAFT_VOTER) &&
+			  config->members[i].leaving == RAFT_STAYS;
+	snprintf(text, TEXT_MAX + 1, "%.63s %s; voters left%s: %u, of which %u may fail", name,
+	    stays ? "hands over, and is removed then" : "is no member any more",
+	    stays ? " then" : "", voters, voters > 0 ? (voters - 1) / 2 : 0);
 }
 
 void commands_downed(const struct raft_config *config, const char *name, char *text)

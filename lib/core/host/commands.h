@@ -140,7 +140,7 @@ struct commands_peers {
 enum commands_way {
 	COMMANDS_LEAVE,	 /* it hands over first: see leaving.h */
 	COMMANDS_DOWN,	 /* at once, whether it is there or not */
-	COMMANDS_FORCED, /* the same, whoever of the others stores */
+	COMMANDS_FORCED, /* the same, if too few of the others store */
 	COMMANDS_REPLACE /* as DOWN, and another one may join in its place */
 };
 
@@ -183,7 +183,8 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
  * and the last voter, are left to consensus.  One that leaves has to be up; below
  * LEVEL_TAGS it is removed at once, as a node is that was only admitted.
  *
- * Refused, unless it is forced: the last voter that may run the queue daemon, while others vote.
+ * Refused, unless it is forced: the last voter that may run the queue daemon, while others vote.  And
+ * refused, if it is forced: one that is up, while enough of the others store; it can leave in order.
  *
  * It is about the incarnation that was known when it was asked first: another one that has come under
  * this name meanwhile stays, and the one that was meant is no member.
@@ -212,6 +213,9 @@ enum commands_verdict command_remove(struct command_life *l, const struct comman
 
 /* What it means that a node was replaced: text[TEXT_MAX + 1].  config: after that. */
 void commands_replaced(const struct raft_config *config, const char *name, char *text);
+
+/* What it means that a node leaves, or has left: text[TEXT_MAX + 1].  config: the one that says so. */
+void commands_left(const struct raft_config *config, const char *name, char *text);
 
 /* What it means that a node was downed: text[TEXT_MAX + 1].  config: the one without it. */
 void commands_downed(const struct raft_config *config, const char *name, char *text);

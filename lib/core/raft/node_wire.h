@@ -108,7 +108,7 @@ enum node_state_flag {
 	F(str, address) F(str, gate)
 #define NODE_COMMAND_FLAGS(flags, level) ((uint8_t)((flags) | ((level)-1) << 4))
 #define NODE_COMMAND_LEVEL(flags)	 ((uint64_t)((flags) >> 4) + 1)
-/* payload: to TAKE_IN, a JOINED's. */
+/* payload: to a change of members that is done, a JOINED's; "": none, as older nodes answer all but TAKE_IN. */
 #define NODE_RESULT(F) F(u64, req) F(u8, code) F(str, text) F(rest, payload)
 /* gate: where the node's gate listens; flags: enum raft_flag. */
 #define NODE_JOIN(F) \
@@ -217,7 +217,7 @@ NODE_FRAMES(X)
 	X(TAKE_IN, 2)	    /* all: joins */ \
 	X(REMOVE, 3)	    /* name: leaves; refused if too few of the others answer */ \
 	X(TRANSFER, 4)	    /* name; empty: to whom it is best */ \
-	X(REMOVE_FORCED, 5) /* name: at once, whoever answers */ \
+	X(REMOVE_FORCED, 5) /* name: at once, if too few store */ \
 	X(DOWN, 6)	    /* name: at once; refused as REMOVE.  From level 2 on */ \
 	X(REPLACE, \
 	    7) /* name, id: refused if it is up, else as DOWN; key: of who may join in its \
