@@ -74,6 +74,25 @@ void inlet_down(void *arg, struct link_conn *conn, enum rmq_error err, const cha
 	node_reset(c, p->member.id);
 }
 
+/* Whoever sees the members is told, as this node may be the only one that sees both. */
+static void note_namesake(const struct inlet *i, const struct raft_member *joiner)
+{
+	struct cluster *c = i->cluster;
+	uint64_t index;
+	const struct raft_config *newest = members_newest(&c->peers.members, &index);
+	const struct raft_member *is =
+	    newest ? raft_config_find_name(newest, joiner->name) : NULL;
+
+	if (!is)
+		return;
+	snprintf(c->peers.namesake.name, sizeof(c->peers.namesake.name), "%s", joiner->name);
+	snprintf(c->peers.namesake.from, sizeof(c->peers.namesake.from), "%s",
+	    link_conn_address(i->conn));
+	c->peers.namesake.of = is->id;
+	c->peers.namesake.asked_ms = cluster_now(c);
+	cluster_changed(c);
+}
+
 void inlet_refuse(struct inlet *i, enum rmq_error code, const char *text)
 {
 	uint8_t frame[NODE_SMALL_MAX];
@@ -81,6 +100,8 @@ void inlet_refuse(struct inlet *i, enum rmq_error code, const char *text)
 
 	node_put_refused(&w,
 	    &(struct node_refused){(uint8_t)code, slice_str(text), i->cluster->status.term});
+	if (i->joining && code == RMQ_E_EXISTS)
+		note_namesake(i, &i->joiner);
 	enum rmq_error err = link_conn_send(i->conn, &(struct slice){frame, w.len}, 1);
 	(void)err;
 	link_conn_close(i->conn);
@@ -494,6 +515,7 @@ static void take_in(struct inlet *i, struct slice payload)
 		char text[TEXT_MAX + 1];
 		snprintf(text, sizeof(text), "%s was not admitted: rmq-cluster admit %s KEY",
 		    member.name, member.name);
+		note_namesake(i, &member);
 		inlet_refuse(i, RMQ_E_NOTHING, text);
 		return;
 	}

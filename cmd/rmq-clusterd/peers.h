@@ -56,6 +56,13 @@ struct peers {
 	/* Whom the cluster was recovered without, and asked last for the members; "": none has */
 	char back[RAFT_NAME_MAX + 1];
 	uint64_t back_ms;
+	/* Who asked last to be let in under a name that is taken, and where it is. */
+	struct {
+		char name[RAFT_NAME_MAX + 1]; /* "": nobody has */
+		char from[SOCKET_ADDRESS_TEXT_SIZE];
+		struct raft_id of; /* the member that had it */
+		uint64_t asked_ms;
+	} namesake;
 };
 
 /* Listens.  0, or an exit status; what is wrong was said. */

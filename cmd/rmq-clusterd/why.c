@@ -7,7 +7,7 @@
 #include "state.h"
 
 /* Who asks does so again within retry-join, usually 10 s. */
-#define BACK_MS 60000
+#define AGAIN_MS 60000
 
 unsigned why_leader_flags(const struct cluster *c)
 {
@@ -77,6 +77,20 @@ static void look_at_gate(const struct cluster *c, struct why_seen *s)
 	s->min_role = lack.role;
 }
 
+/* Until the member is another one: then it is decided. */
+static void look_at_namesake(const struct cluster *c, struct why_seen *s)
+{
+	const char *name = c->peers.namesake.name;
+	const struct raft_member *m =
+	    *name && s->config ? raft_config_find_name(s->config, name) : NULL;
+
+	if (!m || !raft_id_eq(m->id, c->peers.namesake.of) ||
+	    cluster_now(c) - c->peers.namesake.asked_ms >= AGAIN_MS)
+		return;
+	s->namesake = name;
+	s->namesake_from = c->peers.namesake.from;
+}
+
 void why_look(const struct cluster *c, struct why *w)
 {
 	const struct health *h = &c->watchdog.health;
@@ -129,7 +143,8 @@ void why_look(const struct cluster *c, struct why *w)
 	name_seeds(c, s.seeds, sizeof(s.seeds));
 	look_at_others(c, &s);
 	look_at_gate(c, &s);
-	if (c->peers.back[0] && cluster_now(c) - c->peers.back_ms < BACK_MS)
+	if (c->peers.back[0] && cluster_now(c) - c->peers.back_ms < AGAIN_MS)
 		s.back = c->peers.back;
+	look_at_namesake(c, &s);
 	why_make(w, &s);
 }

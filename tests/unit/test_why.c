@@ -255,6 +255,23 @@ static void who_was_admitted_and_has_not_joined_is_missing(void **state)
 	assert_null(why_problem(&why));
 }
 
+static void who_asks_under_a_name_that_is_taken_is_named(void **state)
+{
+	(void)state;
+	seen.namesake = "n3";
+	seen.namesake_from = "192.0.2.9:4000";
+	assert_says("n3 runs, and another node, at 192.0.2.9:4000, asks to be let in as n3: "
+		    "give that one its own name and key (rmq-keygen)");
+	/* Strangers make no problem of this node. */
+	assert_null(why_problem(&why));
+	goes(1, 5000);
+	assert_non_null(strstr(lines(),
+	    "another node, at 192.0.2.9:4000, asks to be let in as n3: if the old one is gone, "
+	    "rmq-cluster replace n3, with the key of the new one"));
+	seen.namesake = "n1";
+	assert_non_null(strstr(lines(), "n1 runs, and another node"));
+}
+
 static void a_queue_daemon_that_is_not_ready_says_how_far_it_is(void **state)
 {
 	(void)state;
@@ -503,6 +520,7 @@ int main(void)
 	    TEST(all_who_refuse_are_named),
 	    TEST(who_refuses_is_not_lost),
 	    TEST(who_was_admitted_and_has_not_joined_is_missing),
+	    TEST(who_asks_under_a_name_that_is_taken_is_named),
 	    TEST(a_queue_daemon_that_is_not_ready_says_how_far_it_is),
 	    TEST(a_leader_elsewhere_that_does_not_serve_is_where_to_ask),
 	    TEST(a_leader_without_the_role_says_who_has_it),

@@ -400,6 +400,33 @@ static void admitted(struct why *w, const struct why_seen *s)
 	}
 }
 
+static bool runs(const struct why_seen *s, const char *name)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (strcmp(s->others[i].name, name) == 0)
+			return s->others[i].up;
+	return strcmp(s->name, name) == 0;
+}
+
+/* Two nodes, and one name. */
+static void namesake(struct why *w, const struct why_seen *s)
+{
+	const char *name = s->namesake;
+
+	if (!name || !s->member)
+		return;
+	if (runs(s, name))
+		say(w, CONTROL_REASON_DOWN,
+		    "%.63s runs, and another node, at %.60s, asks to be let in as %.63s: give that one "
+		    "its own name and key (rmq-keygen)",
+		    name, s->namesake_from, name);
+	else
+		say(w, CONTROL_REASON_DOWN,
+		    "another node, at %.60s, asks to be let in as %.40s: if the old one is gone, "
+		    "rmq-cluster replace %.40s, with the key of the new one",
+		    s->namesake_from, name, name);
+}
+
 /* ---- the leader ---- */
 
 static void no_leader(struct why *w, const struct why_seen *s)
@@ -595,7 +622,7 @@ void why_make(struct why *w, const struct why_seen *s)
 	static void (*const reasons[])(struct why * w, const struct why_seen *s) = {refused,
 	    deadly, room, ill, forgot, bad_record, others_down, no_leader, rights, others_ill,
 	    outside, stopping, leaving, leaderless, min_members, roles, queue, silent, admitted,
-	    well};
+	    namesake, well};
 
 	w->count = 0;
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

@@ -78,6 +78,9 @@ struct why_seen {
 	const char *min_role; /* NULL: members of any role */
 	const char
 	    *back; /* it has asked for the members, and the cluster was recovered without it */
+	const char
+	    *namesake; /* who asks to be let in, and has the name of a member; NULL: nobody */
+	const char *namesake_from; /* its address */
 	unsigned count;
 	struct why_other others[MEMBERS_LINKS_MAX];
 };
