@@ -265,7 +265,7 @@ static enum rmq_error get_events(struct serve *s)
 	s->ask->hangs_up = true;
 	s->ask->idle = print_comment;
 	s->ask->idle_ms = IDLE_MS;
-	err = ask_events(s->ask, EVENTS_WITH_SNAPSHOT, 0);
+	err = ask_events(s->ask, EVENTS_WITH_SNAPSHOT | EVENTS_FOR_OTHERS, 0);
 	return s->streams ? err : failed(s, err);
 }
 

@@ -16,20 +16,23 @@
 #define EVENT_WIDTH  128
 #define NUMBER_WIDTH 6
 
-/* What is shown of a member, from the left: its heading, and the field of columns.h. */
+/*
+ * What is shown of a member, from the left: its heading, and the field of columns.h.  All of it has room in 80
+ * columns: numbers take NUMBER_WIDTH, and names of 6 characters do.
+ */
 #define TOP_COLUMNS(X) \
 	X("NODE", "name") \
 	X("ROLE", "role") \
 	X("STATE", "state") \
 	X("UP", "up") \
-	X("UNREACH", "unreachable") \
+	X("UNR", "unreachable") \
 	X("PHI", "phi") \
 	X("LAG", "lag") \
 	X("TRIP", "round-trip") \
 	X("FREE", "disk-free") \
 	X("LOAD", "load") \
 	X("MEMORY", "memory") \
-	X("JOURNAL", "journal-size") \
+	X("JOURN", "journal-size") \
 	X("P99", "store-time-p99")
 
 static const char *const headings[] = {

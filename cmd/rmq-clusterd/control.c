@@ -49,13 +49,14 @@ struct asker {
 	bool greeted;
 	unsigned version; /* that it speaks */
 	bool watches;
-	bool hears;   /* has asked for events */
-	bool gate;    /* it is this node's gate */
-	bool stale;   /* what it was shown is not what there is now */
-	bool closing; /* ends when its output has left */
-	bool dead;    /* nothing more can be said to it */
-	bool ending;  /* on_end() will come */
-	bool busy;    /* asker_settle() is at it */
+	bool hears;	 /* has asked for events */
+	bool for_others; /* … for whoever asks it */
+	bool gate;	 /* it is this node's gate */
+	bool stale;	 /* what it was shown is not what there is now */
+	bool closing;	 /* ends when its output has left */
+	bool dead;	 /* nothing more can be said to it */
+	bool ending;	 /* on_end() will come */
+	bool busy;	 /* asker_settle() is at it */
 	uint32_t watch_req, hear_req;
 	struct events_reader reader;
 	unsigned requests;
@@ -425,24 +426,36 @@ static void set_log(struct asker *a, uint32_t req, enum control_log level)
 	out_result(a, req, RMQ_E_OK, control_log_text((enum control_log)log_level()));
 }
 
-/* They stay for long. */
-static bool are_too_many(const struct asker *a)
+/* They stay for long; and who hears for others is as many as these are. */
+static const char *too_many(const struct asker *a, bool for_others)
 {
 	const struct asker *other;
-	unsigned hearers = 0;
+	unsigned hearers = 0, others = 0;
 
-	TAILQ_FOREACH (other, &a->control->askers, entry)
-		hearers += other->hears && other != a;
-	return hearers >= CONTROL_HEARERS_MAX;
+	TAILQ_FOREACH (other, &a->control->askers, entry) {
+		if (!other->hears || other == a)
+			continue;
+		hearers++;
+		others += other->for_others;
+	}
+	if (hearers >= CONTROL_HEARERS_MAX)
+		return "too many programs hear events";
+	return for_others && others >= CONTROL_HEARERS_OTHERS
+		   ? "too many programs hear events for others, such as over HTTP"
+		   : NULL;
 }
 
 static void hear(struct asker *a, const struct control_request *q)
 {
-	if (are_too_many(a)) {
-		out_result(a, q->req, RMQ_E_LIMIT, "too many programs hear events");
+	bool for_others = q->flags & EVENTS_FOR_OTHERS;
+	const char *many = too_many(a, for_others);
+
+	if (many) {
+		out_result(a, q->req, RMQ_E_LIMIT, many);
 		return;
 	}
 	a->hears = true;
+	a->for_others = for_others;
 	a->hear_req = q->req;
 	events_begin(cluster_events(a->control->cluster), &a->reader, q->flags, q->since);
 }

@@ -424,9 +424,9 @@ leader-changed n1"
 	start_node "member n1 joined voter up" "member n2 joined voter up suspected" "role leader" "leader n1"
 	on_terminal "sh -c 'stty cols 80 rows 12; exec rmq-cluster top -S unix:cluster.sock --watch 50ms'"
 	wait_until 10 grep -q "n1, leader: takes no messages" screen
-	grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG' screen
-	grep -q '^n1   leader up    yes no          -   0      -    - 1.500 ' screen
-	grep -q '^n2   voter  up    yes no      8.500   0 0.0002    - 1.500 ' screen
+	grep -q $'\e\[7mNODE ROLE   STATE UP  UNR   PHI LAG' screen
+	grep -q '^n1   leader up    yes no      -   0      -    - 1.500 ' screen
+	grep -q '^n2   voter  up    yes no  8.500   0 0.0002    - 1.500 ' screen
 	# What happened before it began; what happens; and who is in trouble.
 	wait_until 10 grep -q '[0-9]  member-up            n2, was joining' screen
 	node "serve unix:q.sock" "problem $(printf 'n2 hangs %.0s' {1..10})"
@@ -435,7 +435,7 @@ leader-changed n1"
 	grep -q '^ n2 hangs' screen
 	# A terminal that is narrower has fewer columns.
 	stty cols 40 <"/proc/$TOP/fd/1"
-	wait_until 10 grep -q $'\e\[7mNODE ROLE   STATE UP  UNREACH   PHI LAG\e\[0m' screen
+	wait_until 10 grep -q $'\e\[7mNODE ROLE   STATE UP  UNR   PHI LAG\e\[0m' screen
 	kill "$NODE_PID"
 	exec 8>&-
 	wait_until 10 has_ended "$NODE_PID"
@@ -608,15 +608,15 @@ leader-changed n1"
 	wait_until 10 cluster is-leader
 }
 
-@test "control socket: programs that hear events, and stay, leave room for those that ask" {
-	start_three
+# hearers COUNT FLAGS: so many connections that hear events.
+hearers() {
 	/usr/bin/python3 - >heard 3>&- 8>&- <<-END &
 		import signal, socket
 		all = []
-		for _ in range(48):
+		for _ in range($1):
 		    s = socket.socket(socket.AF_UNIX)
 		    s.connect("cluster.sock")
-		    s.sendall(bytes.fromhex("${HELLO}0d0000000d00000005000000010000000000000000"))
+		    s.sendall(bytes.fromhex("${HELLO}0d0000000d00000005000000${2}0000000000000000"))
 		    s.recv(100)
 		    all.append(s)
 		print("ready", flush=True)
@@ -624,6 +624,11 @@ leader-changed n1"
 	END
 	STARTED+=($!)
 	wait_until 10 grep -q ready heard
+}
+
+@test "control socket: programs that hear events, and stay, leave room for those that ask" {
+	start_three
+	hearers 48 01
 	run cluster events
 	assert_failure 75
 	assert_output "rmq-cluster: too many programs hear events"
@@ -634,6 +639,33 @@ leader-changed n1"
 		timeout 1 rmq-cluster events --snapshot -S unix:cluster.sock | grep -q -m 1 snapshot
 	}
 	wait_until 10 hears
+}
+
+@test "rmq-cluster: readers over HTTP take half of the places of those who hear events, and no more" {
+	start_three
+	hearers 24 21
+	[ "$(asked 'GET /events HTTP/1.1\r\n\r\n')" = "HTTP/1.1 503 Service Unavailable" ]
+	[ "$(tail -n 1 answer)" = '{"error":"too many programs hear events for others, such as over HTTP"}' ]
+	run -124 timeout 1 rmq-cluster events --snapshot -S unix:cluster.sock
+	assert_output --partial '"event":"snapshot"'
+	kill "${STARTED[-1]}"
+	http_at "$PWD/http.sock"
+	begins() {
+		[ "$(curl -s -N -m 1 --unix-socket "$PWD/http.sock" -o /dev/null -w '%{http_code}' http://x/events)" = 200 ]
+	}
+	wait_until 10 begins
+}
+
+@test "rmq-cluster: events over HTTP are kept going by a comment each 15 seconds, by which a reader that is gone is noticed" {
+	start_three
+	http_at "$PWD/http.sock"
+	curl -s -N -m 40 --unix-socket "$PWD/http.sock" http://x/events >events 2>&1 3>&- 8>&- &
+	STARTED+=($!)
+	wait_until 10 grep -q '^data: {.*"snapshot"' events
+	run ! grep -q "^:" events
+	wait_until 30 grep -qx ":" events
+	run tail -n 2 events
+	assert_output ":"
 }
 
 @test "control socket: who is silent, cuts a frame or does not read is hung up on" {
@@ -1004,6 +1036,11 @@ asked() {
 	[ "$(asked 'HEAD /status HTTP/1.1\r\n\r\n')" = "HTTP/1.1 200 OK" ]
 	[ -z "$(sed '1,/^$/d' answer)" ]
 	[ "$(asked 'GET /\r\n\r\n')" = "HTTP/1.1 400 Bad Request" ]
+	# What follows a question mark changes nothing.
+	for path in "/leader?" "/leader?x=1&y=/members" "/leader?x?y"; do
+		[ "$(asked "GET $path HTTP/1.1\r\n\r\n")" = "HTTP/1.1 200 OK" ]
+		[ "$(tail -n 1 answer)" = '{"leader":"n1"}' ]
+	done
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n')" = "HTTP/1.1 411 Length Required" ]
 	[ "$(asked 'PUT /members/n2 HTTP/1.1\r\nContent-Length: 9\r\n\r\nx')" = "HTTP/1.1 400 Bad Request" ]
 	stop_queue

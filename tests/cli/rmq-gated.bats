@@ -217,6 +217,66 @@ anon_kib() {
 	assert_output $'one\ntwo'
 }
 
+# clusterd_of VERSION: on older.ctl, n1's made-up rmq-clusterd as if VERSION were the newest that it speaks; each
+# HELLO is a line of `spoken`.
+clusterd_of() {
+	/usr/bin/python3 - "$1" 3>&- <<-'END' &
+		import os, socket, struct, sys, threading
+		def copy(a, b):
+		    while data := a.recv(65536):
+		        b.sendall(data)
+		    b.shutdown(socket.SHUT_WR)
+		def pump(*sockets):
+		    try:
+		        copy(*sockets)
+		    except OSError:
+		        pass
+		newest = int(sys.argv[1])
+		s = socket.socket(socket.AF_UNIX)
+		s.bind("older.new")
+		s.listen()
+		os.rename("older.new", "older.ctl")
+		while True:
+		    c, _ = s.accept()
+		    hello = c.recv(14, socket.MSG_WAITALL)
+		    version = struct.unpack("<H", hello[12:])[0]
+		    print("takes" if version <= newest else "refuses", version, file=open("spoken", "a"))
+		    if version > newest:
+		        error = bytes([21, 5]) + b"older"
+		        c.sendall(struct.pack("<IBBH", len(error), 68, 0, 0) + error)
+		        c.close()
+		        continue
+		    d = socket.socket(socket.AF_UNIX)
+		    d.connect("n1.ctl")
+		    d.sendall(hello)
+		    for way in ((c, d), (d, c)):
+		        threading.Thread(target=pump, args=way, daemon=True).start()
+	END
+	STARTED+=($!)
+	wait_until 20 test -S older.ctl
+}
+
+@test "rmq-gated: rmq-clusterd of an older version is asked in that one, and in the newest when it is another one" {
+	start_queue q
+	node n1
+	members n1 n1
+	tell n1 "leader n1" "role leader" "serve q.sock"
+	clusterd_of 1
+	gate n1 --control "$PWD/older.ctl"
+	rmq-send -S unix:n1.sock jobs one
+	run cat spoken
+	assert_output $'refuses 2\ntakes 1'
+	kill "${STARTED[-2]}"
+	rm older.ctl
+	clusterd_of 2
+	wait_until 20 grep -qx "takes 2" spoken
+	rmq-send -S unix:n1.sock jobs two
+	run cat spoken
+	assert_output $'refuses 2\ntakes 1\ntakes 2'
+	run rmq-recv -S unix:n1.sock --drain jobs
+	assert_output $'one\ntwo'
+}
+
 @test "rmq-gated: where the queue is, clients are redirected to it" {
 	start_queue q
 	node n1

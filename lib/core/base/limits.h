@@ -253,6 +253,7 @@ struct space_limits {
 /* The socket on which rmq-clusterd is asked. */
 #define CONTROL_CONNECTIONS_MAX 64
 #define CONTROL_HEARERS_MAX	48 /* of them hear events; the others are for who asks and goes */
+#define CONTROL_HEARERS_OTHERS	24     /* … of these for others, as rmq-cluster http does */
 #define CONTROL_REQUESTS_MAX	16     /* of one connection, not answered */
 #define CONTROL_REQUEST_BYTES	1024   /* one frame from an asker, header and all */
 #define CONTROL_OUTPUT_MAX	131072 /* to one connection, not taken by it */

@@ -386,7 +386,7 @@ void events_begin(
 		r->next = e->first;
 	}
 	r->flags = flags & (EVENTS_WITH_SNAPSHOT | EVENTS_WITH_REPLAY);
-	r->follows = (flags & ~EVENTS_KEPT) != 0;
+	r->follows = (flags & ~(EVENTS_KEPT | EVENTS_FOR_OTHERS)) != 0;
 }
 
 /* Who knew the state needs it anew; who did not gets what is left. */

@@ -128,7 +128,9 @@ enum events_flag {
 	EVENTS_SINCE = 4,	  /* those of indexes after this one */
 	EVENTS_SINCE_SEQ = 8,	  /* those after the one of this seq */
 	EVENTS_KEPT = 16,	  /* all that are kept */
-	EVENTS_FLAGS = 31,
+	EVENTS_FOR_OTHERS =
+	    32, /* for whoever asks the program that asks: CONTROL_HEARERS_OTHERS */
+	EVENTS_FLAGS = 63,
 };
 
 struct events_reader {
