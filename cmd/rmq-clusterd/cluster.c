@@ -87,7 +87,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .config_index = index,
 	    .role = c->status.role,
 	    .gone = peers_removed(c),
-	    .joining = c->join.asking && !c->join.lost,
+	    .joining = c->join.asking && !c->join.joining.lost,
 	    .term = c->status.term,
 	    .commit = c->status.commit,
 	    .last = c->status.last.index,

@@ -42,7 +42,7 @@ void join_cancel(struct cluster *c)
 	if (c->runner)
 		runner_forget(c->runner, &c->join);
 	uv_timer_stop(&c->join.timer);
-	c->join.asking = c->join.lost = false;
+	c->join.asking = c->join.joining.lost = false;
 	cluster_changed(c);
 }
 
@@ -57,7 +57,7 @@ static void remember(struct cluster *c, const char *who, const char *why, bool f
 	size_t len = strlen(who);
 	bool same = strncmp(c->join.refused, who, len) == 0 && c->join.refused[len] == ':';
 
-	if ((c->join.lost || (c->join.final && !same)) && !final)
+	if ((c->join.joining.lost || (c->join.final && !same)) && !final)
 		return;
 	c->join.final = final;
 	if (strcmp(why, c->join.why) == 0)
@@ -156,13 +156,12 @@ static void joined(struct join_ask *a, struct slice payload)
 		end_seed(a);
 		return;
 	}
-	/* What others of the old cluster know is not why one of a recovered one refuses it. */
-	if (c->join.outcast) {
+	if (!joining_believes(&c->join.joining)) {
 		peers_hint(c, m.config_index, &config);
 		end_seed(a);
 		return;
 	}
-	if (joining_let_in(&c->join.joining, cluster_now(c)) && !c->join.lost)
+	if (joining_let_in(&c->join.joining, cluster_now(c)) && !c->join.joining.lost)
 		log_notice("let in by %s", asked(a)->name);
 	c->join.refused[0] = c->join.why[0] = '\0';
 	c->join.final = false;
@@ -217,17 +216,15 @@ static void refused(struct join_ask *a, const struct node_refused *m)
 	struct join *j = &a->cluster->join;
 	char text[TEXT_MAX + 1];
 
-	/* Of the cluster whose leader this node follows only a recovery tells more than that knows. */
-	if (j->lost && m->code != RMQ_E_DENIED && !raft_id_none(a->cluster->status.leader))
+	enum joining_word word =
+	    joining_refused(&j->joining, m->code, !raft_id_none(a->cluster->status.leader));
+	if (word == JOINING_PASSES)
 		return;
 	memcpy(text, m->text.data, m->text.len);
 	text[m->text.len] = '\0';
 	j->answered = true;
-	remember(a->cluster, asked(a)->name, text,
-	    m->code == RMQ_E_EXISTS || m->code == RMQ_E_VERSION || m->code == RMQ_E_CONFIG ||
-		m->code == RMQ_E_DENIED);
+	remember(a->cluster, asked(a)->name, text, word == JOINING_DECIDES);
 	a->differs |= m->code == RMQ_E_CONFIG;
-	j->outcast |= j->lost && m->code == RMQ_E_DENIED;
 }
 
 static void on_frame(void *arg, struct link_conn *conn, const struct frame *f)
@@ -421,7 +418,7 @@ static void add_refusing(const struct cluster *c, struct config_seeds *seeds)
 /* Whom nobody leads, or a member refuses, asks on. */
 static bool is_content(const struct cluster *c)
 {
-	return !raft_id_none(c->status.leader) && !is_refused(c);
+	return joining_content(!raft_id_none(c->status.leader), is_refused(c));
 }
 
 static void give_up(struct cluster *c)
@@ -537,7 +534,7 @@ static void begin(struct cluster *c, const struct config_seeds *seeds, uint64_t 
 	j->asking = true;
 	j->by_command = false;
 	joining_begin(&j->joining, &settings, cluster_now(c));
-	j->final = j->outcast = j->answered = false;
+	j->final = j->answered = false;
 	j->code = RMQ_E_NO_DAEMON;
 	j->refused[0] = j->why[0] = '\0';
 	wake(c);
@@ -548,7 +545,7 @@ static void begin(struct cluster *c, const struct config_seeds *seeds, uint64_t 
  */
 static void lost(struct cluster *c, const char *address)
 {
-	c->join.lost = true;
+	joining_lost(&c->join.joining);
 	for (unsigned i = 0; address[0] && i < c->peers.count; i++) {
 		struct peer *p = c->peers.list[i];
 		if (strcmp(p->member.name, c->join.set.seeds[0].name) == 0)
@@ -677,9 +674,9 @@ void join_turn(struct cluster *c)
 
 	if (led)
 		c->join.led_ms = cluster_now(c);
-	if (c->join.asking && (!c->join.lost || is_content(c)) && c->status.config &&
-	    raft_config_find(c->status.config, c->id)) {
-		if (!c->join.lost)
+	if (c->join.asking && joining_over(&c->join.joining, led, is_refused(c)) &&
+	    c->status.config && raft_config_find(c->status.config, c->id)) {
+		if (!c->join.joining.lost)
 			log_info("is a member");
 		join_cancel(c);
 	}

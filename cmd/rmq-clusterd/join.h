@@ -35,7 +35,6 @@ struct join {
 	struct joining joining;
 	struct join_ask asks[CONFIG_SEEDS_MAX];
 	bool answered;	 /* a seed, in this round */
-	bool lost;	 /* it is a member, see members_lost(): it asks for the members */
 	uint64_t led_ms; /* when a leader was known last */
 	/* an administrator waits for it; otherwise the time-out ends the process */
 	bool by_command;
@@ -44,7 +43,6 @@ struct join {
 	char why[TEXT_MAX + 1];	    /* that, without the seed's name */
 	struct log_rate said, command_said;
 	bool final;	     /* that is what a member has decided */
-	bool outcast;	     /* it says that its cluster was recovered without this node */
 	enum rmq_error code; /* why it is over: RMQ_E_NO_DAEMON, as a rule */
 };
 

@@ -133,16 +133,36 @@ static struct node *named(struct site *s, uint64_t first, bool logged)
 	return NULL;
 }
 
-/* Whether who knows `m` tells this node of the members: it sends MEMBERS, or JOIN if its log is empty. */
-static bool answers(
-    const struct site *s, const struct members *m, const struct raft_member *self)
+/* A member that refuses this one; NULL: none does. */
+static struct node *refusing(const struct site *s, uint64_t first)
+{
+	for (unsigned i = 0; i < s->links.count; i++) {
+		const struct sim_link *l = &s->links.list[(first + i) % s->links.count];
+		struct node *n = &s->c->sim.nodes[l->id.bytes[0] - 1];
+		if (l->refused && n->raft && raft_id_eq(n->id, l->id))
+			return n;
+	}
+	return NULL;
+}
+
+/*
+ * Whether who knows `m` tells this node of the members: it sends MEMBERS, or JOIN if its log is empty.
+ * No cluster is recovered here.
+ */
+static bool answers(struct site *s, const struct members *m, const struct raft_member *self)
 {
 	struct raft_status st;
 	char why[TEXT_MAX + 1];
 	raft_status(s->node->raft, &st);
-	return st.config
-		   ? members_asked(m, st.config->cluster, self->id, self->key, why) == RMQ_E_OK
-		   : members_joined(m, self);
+	if (!st.config)
+		return members_joined(m, self);
+	enum rmq_error err = members_asked(m, st.config->cluster, self->id, self->key, why);
+	if (err)
+		(void)!joining_refused(&s->links.joining, err, !raft_id_none(st.leader));
+	if (s->links.joining.outcast)
+		trace_fail("node %u is told that its cluster was recovered without it: %s",
+		    s->node->slot, why);
+	return !err && joining_believes(&s->links.joining);
 }
 
 static void say_settings(bool other, uint8_t *tags, struct slice *said)
@@ -184,10 +204,20 @@ static void join(struct site *s)
 	uint64_t index, now = s->c->sim.now;
 	const struct raft_config *knows = members_newest(&l->members, &index);
 	bool stranger = !knows || !raft_config_find(knows, s->node->id);
+	const struct node *refuses = refusing(s, now / ASK_MS);
 	struct raft_member self;
-	if (!stranger && !members_lost(&l->members, false, l->led_ms, now))
+	struct raft_status st;
+	raft_status(s->node->raft, &st);
+	bool led = !raft_id_none(st.leader);
+	if (!stranger && joining_content(led, refuses))
 		return;
-	const struct node *seed = named(s, now / ASK_MS, false);
+	if (!stranger && !members_lost(&l->members, refuses, l->led_ms, now))
+		return;
+	/* Those who follow the same leader know no more than this node. */
+	const struct node *seed = (led && !stranger) || (refuses && now % 2)
+				      ? refuses
+				      : named(s, now / ASK_MS, false);
+	joining_lost(&l->joining);
 	if (!seed || seed->cut_to[s->node->slot] || s->node->cut_to[seed->slot])
 		return;
 	const struct site *by = &s->c->sites[seed->slot];
@@ -316,6 +346,15 @@ static void check_refused(
 		    call->from, call->to);
 }
 
+/* Now, whenever that comes: it is only a reason to ask. */
+static void note_refused(struct cluster *c, const struct call *call)
+{
+	struct site *s = &c->sites[call->from];
+	struct sim_link *l = runs(s, call->from_boot) ? link_to(s, call->to_id) : NULL;
+	if (l)
+		l->refused = true;
+}
+
 static void take_hello(struct cluster *c, struct call *call)
 {
 	struct site *s = &c->sites[call->to];
@@ -337,6 +376,7 @@ static void take_hello(struct cluster *c, struct call *call)
 	trace("hello", call->from, call->to, call->role, err);
 	if (err) {
 		check_refused(c, call, err, why);
+		note_refused(c, call);
 		call_ends(c, call);
 		return;
 	}
@@ -411,7 +451,7 @@ static void take_welcome(struct cluster *c, struct call *call)
 	call->state = CALL_OVER;
 	if (!l)
 		return;
-	l->roles[call->role].calling = false;
+	l->roles[call->role].calling = l->refused = false;
 	l->roles[call->role].end[TO] = (struct link_end){.boot = call->to_boot};
 	raft_status(s->node->raft, &st);
 	if (st.role == RAFT_LEADER)

@@ -8,6 +8,7 @@
 #define SIM_LINKS_H
 
 #include "core/host/founding.h"
+#include "core/host/joining.h"
 #include "core/host/members.h"
 #include "core/host/opinions.h"
 
@@ -38,6 +39,7 @@ struct sim_link {
 	uint64_t
 	    word_at; /* what it says of itself is on its way, and comes then; 0: nothing is */
 	uint64_t spoke_ms; /* that has come last; 0: never */
+	bool refused;	   /* it refuses this node */
 	struct {
 		unsigned attempt;
 		uint64_t dial_at; /* if it is down and no call is on its way */
@@ -57,6 +59,7 @@ struct links {
 	uint64_t led_ms;  /* when a leader was known last */
 	uint64_t tell_at; /* that it lives, and whom it suspects */
 	struct founding founding;
+	struct joining joining;
 };
 
 /* A connection that is dialled, up to its WELCOME. */

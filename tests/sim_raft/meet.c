@@ -10,6 +10,7 @@
 
 #define MEET_CHANCE  100 /* permille a ms: two nodes are connected */
 #define TELL_CHANCE  30	 /* the same: a node says what it keeps, as in STATE */
+#define ASK_CHANCE   100 /* permille of those: a lost one and one of the recovered cluster are */
 #define BREAK_CHANCE 20	 /* the same, of those: their connection breaks */
 #define LATE_MS	     350 /* RAFT_NEW_TIMEOUTS, less what clocks and chance take */
 
@@ -26,6 +27,8 @@ void meet_begin(struct sim *s, struct node *n)
 		return;
 	n->members = n->members ? n->members : malloc(sizeof(*n->members));
 	*n->members = (struct members){.self = n->id};
+	n->joining = (struct joining){.lost = true};
+	n->told_lost = false;
 	n->members->key[0] = (uint8_t)(n->slot + 1);
 	memset(n->let_in_by, 0, sizeof(n->let_in_by));
 }
@@ -122,6 +125,8 @@ static enum rmq_error ask(struct node *n, struct node *at)
 	struct raft_id cluster = st.config ? st.config->cluster : (struct raft_id){{0}};
 	enum rmq_error err = members_asked(at->members, cluster, n->id, key, why);
 	const struct raft_config *told = members_told(at->members, &index);
+	if (err)
+		(void)!joining_refused(&n->joining, err, !raft_id_none(st.leader));
 	if (!err && told && members_hint(n->members, index, told))
 		(void)members_update(n->members, effects);
 	return err;
@@ -140,6 +145,11 @@ void meet_lost(struct sim *s, struct node *n, struct node *at)
 	    st.config ? raft_config_removed(st.config, n->id) : NULL;
 	if (!at->lost && was && was->how == RAFT_LOST && err != RMQ_E_DENIED)
 		sim_broken(s, "who is lost is not told so", n->slot, at->slot);
+	n->told_lost |= n->lost && err == RMQ_E_DENIED;
+	if (n->joining.outcast != n->told_lost)
+		sim_broken(s,
+		    n->lost ? "who is lost does not know that" : "who is not lost believes so",
+		    n->slot, at->slot);
 	raft_status(n->raft, &st);
 	struct members_hello h = {.key = key,
 	    .from = n->id,
@@ -231,7 +241,7 @@ void meet_millisecond(struct sim *s)
 			continue;
 		bool meets = prng_chance(&s->prng, MEET_CHANCE);
 		if (n->lost != at->lost) {
-			if (meets)
+			if (meets && prng_chance(&s->prng, ASK_CHANCE))
 				meet_lost(s, n, at);
 			continue;
 		}

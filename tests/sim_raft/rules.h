@@ -66,6 +66,7 @@
 	    "who is lost is not told so") \
 	X(RECOVERED_UNCOVERED, "", "a covered disk without the END of a hole", \
 	    "a leader without the END that covers its holes") \
+	X(RECOVERED_UNHEARD, "", "who is lost does not know that") \
 	X(DIED_UNCHECKED, "", "a hole above the own commit index") \
 	X(DIED_UNCOVERED, "", "a covered disk without the END of a hole", \
 	    "a hole on disk before its cover") \

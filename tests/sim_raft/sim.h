@@ -6,6 +6,7 @@
 #define SIM_RAFT_H
 
 #include "core/base/variant.h"
+#include "core/host/joining.h"
 #include "core/host/members.h"
 #include "core/host/recovery.h"
 #include "core/raft/raft.h"
@@ -105,7 +106,9 @@ struct node {
 	uint64_t sent_seq,
 	    stored_seq; /* of the newest STORE, and of the newest that is synced */
 	bool gone;
-	bool lost; /* of the cluster from which another one was recovered without it */
+	struct joining joining;
+	bool told_lost; /* it was told that its cluster was recovered without it */
+	bool lost;	/* of the cluster from which another one was recovered without it */
 };
 
 struct packet {

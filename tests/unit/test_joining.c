@@ -142,6 +142,44 @@ static void a_node_that_was_let_in_gives_up_when_nobody_is_heard_any_more(void *
 	assert_int_equal(joining_turn(&j, false, until), JOINING_GIVES_UP);
 }
 
+static void a_refusal_is_for_people_if_it_does_not_change_by_itself(void **state)
+{
+	(void)state;
+	assert_int_equal(joining_refused(&j, RMQ_E_BUSY, false), JOINING_HINDERS);
+	assert_int_equal(joining_refused(&j, RMQ_E_EXISTS, false), JOINING_DECIDES);
+	assert_int_equal(joining_refused(&j, RMQ_E_VERSION, false), JOINING_DECIDES);
+	assert_int_equal(joining_refused(&j, RMQ_E_CONFIG, false), JOINING_DECIDES);
+	/* Who is no member yet has no cluster that could be recovered without it. */
+	assert_int_equal(joining_refused(&j, RMQ_E_DENIED, false), JOINING_DECIDES);
+	assert_true(joining_believes(&j));
+}
+
+static void a_member_that_is_led_hears_only_that_its_cluster_was_recovered(void **state)
+{
+	(void)state;
+	joining_lost(&j);
+	assert_int_equal(joining_refused(&j, RMQ_E_EXISTS, true), JOINING_PASSES);
+	assert_int_equal(joining_refused(&j, RMQ_E_BUSY, true), JOINING_PASSES);
+	assert_int_equal(joining_refused(&j, RMQ_E_EXISTS, false), JOINING_DECIDES);
+	assert_true(joining_believes(&j));
+	assert_int_equal(joining_refused(&j, RMQ_E_DENIED, true), JOINING_DECIDES);
+	/* Nothing that its old cluster says takes that back; but a new beginning does. */
+	assert_int_equal(joining_refused(&j, RMQ_E_BUSY, false), JOINING_HINDERS);
+	assert_false(joining_believes(&j));
+	joining_begin(&j, &(struct joining_settings){1000, 100, 100}, 0);
+	assert_true(joining_believes(&j));
+}
+
+static void a_member_asks_until_it_is_led_and_nobody_refuses_it(void **state)
+{
+	(void)state;
+	assert_true(joining_over(&j, false, true));
+	joining_lost(&j);
+	assert_false(joining_over(&j, false, false));
+	assert_false(joining_over(&j, true, true));
+	assert_true(joining_over(&j, true, false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +190,9 @@ int main(void)
 	    T(the_pause_between_rounds_doubles_up_to_what_was_set),
 	    T(a_node_that_was_let_in_catches_up_for_as_long_as_it_is_led),
 	    T(a_node_that_was_let_in_gives_up_when_nobody_is_heard_any_more),
+	    T(a_refusal_is_for_people_if_it_does_not_change_by_itself),
+	    T(a_member_that_is_led_hears_only_that_its_cluster_was_recovered),
+	    T(a_member_asks_until_it_is_led_and_nobody_refuses_it),
 #undef T
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@
 	X(NEW_VOTES, "a node votes before those have let it in who know its disk") \
 	X(RECOVERED_AS_BEFORE, "a recovered cluster is the one that it was, as its nodes know it") \
 	X(RECOVERED_UNCOVERED, "a log that lacks the checkpoint of its holes is recovered from") \
+	X(RECOVERED_UNHEARD, "who follows a leader of a lost cluster passes over that it was recovered") \
 	X(DIED_UNCHECKED, "what died at the leader becomes holes where the log is another one") \
 	X(DIED_UNCOVERED, "holes are made as the leader has them, without its cover") \
 	X(SENT_AGAIN, "records that are late are sent again, behind their first copies") \

@@ -1,5 +1,7 @@
 #include "core/host/joining.h"
 
+#include "core/base/variant.h"
+
 static uint64_t after(uint64_t now_ms, uint64_t ms)
 {
 	return ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + ms;
@@ -94,6 +96,46 @@ bool joining_let_in(struct joining *j, uint64_t now_ms)
 	j->next_ms = after(now_ms, JOINING_CALL_MS);
 	go_on(j, now_ms);
 	return news;
+}
+
+void joining_lost(struct joining *j)
+{
+	j->lost = true;
+}
+
+enum joining_word joining_refused(struct joining *j, enum rmq_error code, bool led)
+{
+	bool recovered = j->lost && code == RMQ_E_DENIED;
+
+	/* Of the cluster whose leader this node follows only a recovery tells more than that knows. */
+	if (j->lost && led && (!recovered || RMQ_VARIANT(RECOVERED_UNHEARD)))
+		return JOINING_PASSES;
+	j->outcast |= recovered;
+	switch (code) {
+	case RMQ_E_EXISTS:
+	case RMQ_E_VERSION:
+	case RMQ_E_CONFIG:
+	case RMQ_E_DENIED:
+		return JOINING_DECIDES;
+	default:
+		return JOINING_HINDERS;
+	}
+}
+
+/* What others of the old cluster know is not why one of a recovered one refuses this node. */
+bool joining_believes(const struct joining *j)
+{
+	return !j->outcast;
+}
+
+bool joining_content(bool led, bool refused)
+{
+	return led && !refused;
+}
+
+bool joining_over(const struct joining *j, bool led, bool refused)
+{
+	return !j->lost || joining_content(led, refused);
 }
 
 uint64_t joining_due(const struct joining *j)

@@ -11,6 +11,10 @@
  *
  * One that was let in catches up, which takes its time: it goes on for as long as a leader is heard,
  * or seeds say again that they let it in.
+ *
+ * A member asks as well, if it is lost (members_lost()): who the members are, until a leader is heard, and
+ * no member refuses it.  Then a cluster that was recovered without it may say so, and nothing that members of
+ * the old one say takes that back.
  */
 #ifndef RMQ_CORE_HOST_JOINING_H
 #define RMQ_CORE_HOST_JOINING_H
@@ -18,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/error.h"
 #include "core/base/limits.h"
 
 /* The first pause. */
@@ -37,11 +42,13 @@ struct joining_settings {
 
 struct joining {
 	struct joining_settings set;
-	uint64_t until_ms;	    /* UINT64_MAX: for ever */
-	bool let_in;		    /* a seed has said so, ever */
-	bool misfit;		    /* a seed has said in this round that settings differ */
-	uint64_t pause_ms;	    /* before the next round */
-	uint64_t next_ms;	    /* when that begins, unless one is under way */
+	uint64_t until_ms; /* UINT64_MAX: for ever */
+	bool lost;	   /* a member asks, for the members */
+	bool outcast;	   /* … and is told that its cluster was recovered without it */
+	bool let_in;	   /* a seed has said so, ever */
+	bool misfit;	   /* a seed has said in this round that settings differ */
+	uint64_t pause_ms; /* before the next round */
+	uint64_t next_ms;  /* when that begins, unless one is under way */
 	bool asked[JOINING_PLACES]; /* in this round, and it has not ended */
 	uint64_t late_ms[JOINING_PLACES];
 };
@@ -69,6 +76,25 @@ void joining_misfit(struct joining *j, unsigned place, uint64_t now_ms);
 bool joining_late(struct joining *j, unsigned place, uint64_t now_ms);
 /* A seed says that this node is let in, which ends the round.  True: that is news. */
 bool joining_let_in(struct joining *j, uint64_t now_ms);
+/* A member asks.  After joining_begin(). */
+void joining_lost(struct joining *j);
+
+/* What a seed's refusal means. */
+enum joining_word {
+	JOINING_PASSES,	 /* nothing: this node follows a leader, which knows more */
+	JOINING_HINDERS, /* it may be over soon */
+	JOINING_DECIDES, /* it is for people to act upon: no other seed's silence hides it */
+};
+/* led: a leader is heard. */
+enum joining_word joining_refused(struct joining *j, enum rmq_error code, bool led)
+    __attribute__((warn_unused_result));
+/* Whether a list of members that has this node lets it in: joining_let_in().  Else only the list counts. */
+bool joining_believes(const struct joining *j);
+/* Whether a member has nothing to ask.  refused: a member refuses this node. */
+bool joining_content(bool led, bool refused);
+/* Whether asking is over, as this node's log says that it is a member. */
+bool joining_over(const struct joining *j, bool led, bool refused);
+
 /* When joining_turn() has something new to say without an event. */
 uint64_t joining_due(const struct joining *j);
 
