@@ -92,13 +92,14 @@ static void harm_some(struct cluster *c, const struct raft_config *config, bool 
 	}
 }
 
-/* Some voter that lives, which is a typing error; "": none does. */
-static void choose(struct cluster *c, const struct raft_config *config, char *name)
+/* Some voter that lives, which is a typing error, or any member; "": there is none. */
+static void choose(struct cluster *c, const struct raft_config *config, bool any, char *name)
 {
 	name[0] = '\0';
 	for (unsigned i = 0; i < config->count; i++) {
 		const struct raft_member *m = &config->members[i];
-		if (member_node(c, m) && (!name[0] || prng_chance(&c->world.prng, 400)))
+		if ((any || member_node(c, m)) &&
+		    (!name[0] || prng_chance(&c->world.prng, 400)))
 			memcpy(name, m->name, RAFT_NAME_MAX + 1);
 	}
 }
@@ -121,9 +122,27 @@ static bool is_up(void *arg, struct raft_id id)
 	return n->raft && raft_id_eq(n->id, id);
 }
 
+/* Who goes is not the last that may run the queue daemon, as long as others vote. */
+static void check_brokers(const struct leader *l, const struct raft_member *goes)
+{
+	const unsigned both = RAFT_VOTER | RAFT_BROKER;
+	struct raft_status st;
+	bool any = !goes || (goes->flags & both) != both;
+	raft_status(l->node->raft, &st);
+	for (unsigned i = 0; i < st.config->count; i++) {
+		const struct raft_member *m = &st.config->members[i];
+		any |= m != goes && (m->flags & both) == both && m->leaving == RAFT_STAYS;
+	}
+	if (!any && raft_config_voters(st.config) > 1)
+		trace_fail("no voter is left that may run the queue daemon");
+}
+
 static enum rmq_error drop_member(void *arg, const char *name, enum raft_how how)
 {
 	const struct leader *l = arg;
+	struct raft_status st;
+	raft_status(l->node->raft, &st);
+	check_brokers(l, raft_config_find_name(st.config, name));
 	return node_step(l->sim, l->node,
 	    &(struct raft_event){.type = RAFT_EVENT_REMOVE, .name = name, .how = how});
 }
@@ -131,6 +150,11 @@ static enum rmq_error drop_member(void *arg, const char *name, enum raft_how how
 static enum rmq_error mark_leaving(void *arg, struct raft_id id)
 {
 	const struct leader *l = arg;
+	struct raft_status st;
+	raft_status(l->node->raft, &st);
+	check_brokers(l, raft_config_find(st.config, id));
+	if (!is_up(arg, id))
+		trace_fail("node %u is told to leave, and is dead", id.bytes[0] - 1u);
 	return node_step(l->sim, l->node,
 	    &(struct raft_event){.type = RAFT_EVENT_MARK, .mark = RAFT_MARK_LEAVING, .id = id});
 }
@@ -182,6 +206,7 @@ struct removal {
 	char name[RAFT_NAME_MAX + 1];
 	enum commands_way way;
 	struct raft_member by; /* REPLACE */
+	bool any;	       /* it may be dead */
 	bool leader_dies;      /* once, when it has proposed it */
 	struct command_life asked, led;
 };
@@ -237,7 +262,7 @@ static void carry_out(struct cluster *c, struct removal *r)
 		struct raft_status st;
 		if (n && !r->name[0]) {
 			raft_status(n->raft, &st);
-			choose(c, st.config, r->name);
+			choose(c, st.config, r->any, r->name);
 			const struct raft_member *is =
 			    raft_config_find_name(st.config, r->name);
 			r->by.id = is ? is->id : r->by.id;
@@ -259,7 +284,8 @@ static void carry_out(struct cluster *c, struct removal *r)
 static void remove_one(struct cluster *c)
 {
 	struct removal r = {.name = "",
-	    .way = prng_chance(&c->world.prng, 500) ? COMMANDS_LEAVE : COMMANDS_DOWN};
+	    .way = prng_chance(&c->world.prng, 500) ? COMMANDS_LEAVE : COMMANDS_DOWN,
+	    .any = prng_chance(&c->recoveries, 300)};
 	carry_out(c, &r);
 }
 

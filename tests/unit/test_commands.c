@@ -132,6 +132,23 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
 }
 
+/* Those are voters only for a while: when they have left, the removal of the next one could not be done. */
+static void who_leaves_already_is_not_counted_on(void **state)
+{
+	(void)state;
+	config.members[0].leaving = RAFT_LEAVES;
+	assert_int_equal(removal("n3", 7, 100), COMMANDS_HOLD);
+	held[1] = held[2] = held[3] = held[4] = newest;
+	/* n2 and n4 of n2, n4 and n5 */
+	assert_int_equal(removal("n3", 7, 110), COMMANDS_MAY);
+	config.members[3].leaving = RAFT_EXITS;
+	assert_int_equal(removal("n3", 7, 120), COMMANDS_HOLD);
+	assert_int_equal(removal("n3", 7, 100 + COMMANDS_STORE_MS), COMMANDS_STOP);
+	assert_non_null(strstr(text, "of the 2 voters that would be left"));
+	/* Who leaves itself was taken: all count that vote when it goes. */
+	assert_int_equal(removal("n4", 7, 110 + COMMANDS_STORE_MS), COMMANDS_MAY);
+}
+
 /* It is marked, and the leader goes on with it; who cannot hand over is to be downed. */
 static void who_leaves_is_marked_if_it_is_up(void **state)
 {
@@ -634,6 +651,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	    T(a_removal_waits_for_the_disks_of_those_who_are_left),
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
+	    T(who_leaves_already_is_not_counted_on),
 	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(who_leaves_is_marked_if_it_is_up),
 	    T(who_is_gone_is_replaced_and_nobody_else),

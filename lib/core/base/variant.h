@@ -276,6 +276,10 @@
 	X(LATCH_UNCOMMITTED, "the queue starts before it is committed that members were up", \
 	    "waits for members again") \
 	X(RECOVERED_TIMELESS, "a recovered log does not say that time was lost", "is given again") \
+	X(LEAVING_COUNTED, "who is to leave counts on members that leave as well", "has not left") \
+	X(LEAVES_DEAD, "a member that is dead is told to leave", "to leave, and is dead") \
+	X(LAST_BROKER_GOES, "the last voter that may run the queue daemon is removed", \
+	    "no voter is left that may|nodes do not catch up|the calm does not end") \
 	X(ROLES_UNSEEN, "a leader without the role broker runs the queue daemon", \
 	    "runs without the role") \
 	X(ROLES_KEPT, "a leader without that role leads on", \

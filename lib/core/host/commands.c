@@ -105,14 +105,16 @@ static bool stores(
 	return peers->stores(peers->arg, id, l->mark - old);
 }
 
+/* stay: those that leave do not count: they are none soon. */
 static struct count count_voters(const struct command_life *l, const struct raft_config *config,
-    const char *name, const struct commands_peers *peers)
+    const char *name, const struct commands_peers *peers, bool stay)
 {
 	struct count c = {0};
 
 	for (unsigned i = 0; i < config->count; i++) {
 		const struct raft_member *m = &config->members[i];
-		if (!(m->flags & RAFT_VOTER) || strcmp(m->name, name) == 0)
+		if (!(m->flags & RAFT_VOTER) || strcmp(m->name, name) == 0 ||
+		    (stay && m->leaving))
 			continue;
 		c.voters++;
 		if (stores(l, peers, m->id) && peers->votes(peers->arg, m->id))
@@ -123,13 +125,20 @@ static struct count count_voters(const struct command_life *l, const struct raft
 	return c;
 }
 
+static bool suffice(const struct count *c)
+{
+	return c->voters == 0 || c->store > c->voters / 2;
+}
+
 enum commands_verdict commands_majority(struct command_life *l, const struct raft_status *log,
     const char *name, const struct commands_peers *peers, uint64_t now_ms, char *text)
 {
 	const struct raft_config *config = log->config;
 	const uint64_t term = log->term;
 
-	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !raft_config_find_name(config, name))
+	const struct raft_member *is = raft_config_find_name(config, name);
+
+	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !is)
 		return COMMANDS_MAY;
 	/* What was stored before it was asked, or for another leader, says nothing. */
 	if (l->term != term) {
@@ -139,8 +148,11 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 		l->term = term;
 		l->asked_ms = now_ms;
 	}
-	struct count c = count_voters(l, config, name, peers);
-	if (c.voters == 0 || c.store > c.voters / 2)
+	struct count c = count_voters(l, config, name, peers, false);
+	/* Nor may those be kept from leaving that were told to before. */
+	if (suffice(&c) && !is->leaving && !RMQ_VARIANT(LEAVING_COUNTED))
+		c = count_voters(l, config, name, peers, true);
+	if (suffice(&c))
 		return COMMANDS_MAY;
 	if (now_ms - l->asked_ms < COMMANDS_STORE_MS)
 		return COMMANDS_HOLD;
@@ -171,7 +183,7 @@ static bool decide_to_leave(const struct commands_removal *r,
 	*v = COMMANDS_MAY;
 	if (is->leaving)
 		return true;
-	if (peers->up(peers->arg, is->id))
+	if (peers->up(peers->arg, is->id) || RMQ_VARIANT(LEAVES_DEAD))
 		return false;
 	*v = COMMANDS_STOP;
 	*code = RMQ_E_REFUSED;
@@ -229,7 +241,8 @@ static bool is_last_broker(const struct raft_config *c, const struct raft_member
 {
 	const unsigned both = RAFT_VOTER | RAFT_BROKER;
 
-	if ((is->flags & both) != both || raft_config_voters(c) == 1)
+	if ((is->flags & both) != both || raft_config_voters(c) == 1 ||
+	    RMQ_VARIANT(LAST_BROKER_GOES))
 		return false;
 	for (unsigned i = 0; i < c->count; i++) {
 		const struct raft_member *m = &c->members[i];

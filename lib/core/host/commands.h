@@ -171,7 +171,7 @@ void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 /*
  * Whether a majority of the voters that remain without `name` store a record that is appended
  * after that was asked: otherwise nothing could be committed any more, the removal itself
- * included.  Their answers are not enough: a node whose disk is full or hangs answers, too.
+ * included; and, unless `name` leaves, of those of them that stay.  Their answers are not enough: a node whose disk is full or hangs answers, too.
  * COMMANDS_STOP: text[TEXT_MAX + 1] names those that do not.
  */
 enum commands_verdict commands_majority(struct command_life *l, const struct raft_status *log,
@@ -179,7 +179,7 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
     __attribute__((warn_unused_result));
 
 /*
- * The leader tries a removal, if a majority of the others stores.  A node that is not a member,
+ * The leader tries a removal, if a majority of the others stores, also of those that do not leave.  A node that is not a member,
  * and the last voter, are left to consensus.  One that leaves has to be up; below
  * LEVEL_TAGS it is removed at once, as a node is that was only admitted.
  *
