@@ -13,6 +13,8 @@ SYSTEMD := $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib,/etc)
 UNITDIR ?= $(SYSTEMD)/systemd/system
 SYSUSERSDIR ?= $(SYSTEMD)/sysusers.d
 TMPFILESDIR ?= $(SYSTEMD)/tmpfiles.d
+# Where Pacemaker looks, whatever the prefix.
+OCFDIR ?= /usr/lib/ocf/resource.d
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 AWK ?= awk
@@ -182,7 +184,7 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint check-deb
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint check-deb check-ocf
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
@@ -229,6 +231,12 @@ install-systemd:
 	$(INSTALL) -m 644 contrib/systemd/rmq.sysusers '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf'
 	$(INSTALL) -m 644 contrib/systemd/rmq.tmpfiles '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
 
+# The agent's program has a path, too: Pacemaker's search path is its own.
+install-ocf:
+	$(INSTALL) -d '$(DESTDIR)$(OCFDIR)/rmq'
+	$(INSTALL) -m 755 contrib/ocf/rmq '$(DESTDIR)$(OCFDIR)/rmq/rmq'
+	sed 's|^\(OCF_RESKEY_binary_default=\)rmq-|\1$(BINDIR)/rmq-|' contrib/ocf/rmq >'$(DESTDIR)$(OCFDIR)/rmq/rmq'
+
 # Debian packages, into $(B)/deb.
 deb:
 	sh contrib/debian/build '$(B)/deb' '$(VERSION)'
@@ -241,6 +249,7 @@ uninstall:
 	for name in $(EXAMPLES); do rm -f '$(DESTDIR)$(DOCDIR)/examples'/$$name; done
 	for unit in $(notdir $(UNITS_ALL)); do rm -f '$(DESTDIR)$(UNITDIR)'/$$unit; done
 	rm -f '$(DESTDIR)$(SYSUSERSDIR)/rmq.conf' '$(DESTDIR)$(TMPFILESDIR)/rmq.conf'
+	rm -f '$(DESTDIR)$(OCFDIR)/rmq/rmq'
 
 clean:
 	rm -rf build
@@ -252,7 +261,7 @@ help:
 	@echo '  completions          for bash, zsh and fish, into build/MODE/completions'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -ocf -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench [PARTS=...]    measures; figures are ratios to a ceiling of the same run'
@@ -262,9 +271,10 @@ help:
 	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='
 	@echo '  deb                  Debian packages, into build/MODE/deb'
 	@echo '  install-systemd      units, user and directories from contrib/systemd'
+	@echo '  install-ocf          the resource agent for Pacemaker, from contrib/ocf'
 	@echo '  clean                removes build/'
 
 .PHONY: all completions fuzzers tests check check-pure check-long lint bench bench-cluster fuzz format install \
-	install-systemd deb uninstall clean help FORCE
+	install-systemd install-ocf deb uninstall clean help FORCE
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
