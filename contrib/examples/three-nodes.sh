@@ -144,6 +144,7 @@ sender=$!
 
 within 60 received_at_least $((lines / 3))
 leader=$(find_leader)
+group=
 eval "group=\$group$leader"
 echo "# 3. n$leader leads: kill -9 of all its processes"
 killed=$(milliseconds)
