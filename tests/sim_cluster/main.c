@@ -16,7 +16,7 @@
 #define CORES(X) \
 	X(EFFECT_EARLY, "an effect leaves before its event is committed", "the disk|on disk") \
 	X(SESSIONS_BY_TERM, "session ids begin anew in a term", \
-	    "the disk|takes|start with|goes on with session|has got an owner again") \
+	    "the disk|takes|start with|goes on with session|has got an owner again|no number of a start") \
 	X(LEASE_REUSED, "lease numbers begin anew after a failover", "lease number") \
 	X(END_BEHIND_PARTS, "END declares records dead that lie behind one of its parts", \
 	    "in front of part") \
