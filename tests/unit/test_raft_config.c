@@ -300,6 +300,9 @@ static void members_that_are_none_are_refused(void **state)
 	c = three();
 	c.members[1].flags |= 0x80;
 	refused(&c);
+	c = three();
+	c.members[1].id = RAFT_DATABASE;
+	refused(&c);
 }
 
 static void who_was_only_admitted_is_no_voter(void **state)

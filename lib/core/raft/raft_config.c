@@ -282,10 +282,10 @@ bool raft_member_valid(const struct raft_member *m)
 {
 	bool joined = !raft_id_none(m->id);
 	bool tags = m->leaving || m->roles[0];
-	return name_valid_node(slice_str(m->name)) && raft_address_valid(m->address) &&
-	       raft_address_valid(m->gate) && !(m->flags & ~FLAGS_ALL) &&
-	       (joined || (!(m->flags & RAFT_VOTER) && !tags)) && m->leaving <= RAFT_EXITS &&
-	       raft_roles_valid(m->roles);
+	return name_valid_node(slice_str(m->name)) && !raft_id_eq(m->id, RAFT_DATABASE) &&
+	       raft_address_valid(m->address) && raft_address_valid(m->gate) &&
+	       !(m->flags & ~FLAGS_ALL) && (joined || (!(m->flags & RAFT_VOTER) && !tags)) &&
+	       m->leaving <= RAFT_EXITS && raft_roles_valid(m->roles);
 }
 
 bool raft_config_eq(const struct raft_config *a, const struct raft_config *b)

@@ -145,7 +145,8 @@ enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
 
 /*
  * Name, addresses and roles are well-formed (addresses: visible ASCII), flags are known, and a
- * member without an incarnation is not a voter, does not leave and has no roles.
+ * member without an incarnation is not a voter, does not leave and has no roles; nobody's is
+ * RAFT_DATABASE.
  */
 bool raft_member_valid(const struct raft_member *m);
 /* Visible ASCII, or nothing. */
@@ -215,6 +216,19 @@ static inline struct slice raft_id_slice(const struct raft_id *id)
 {
 	return slice_of(id->bytes, raft_id_none(*id) ? 0 : RAFT_ID_SIZE);
 }
+
+/*
+ * No node's: the only voter of a cluster whose log a database keeps (raft.h, sole_voter).  No member has
+ * it.
+ */
+static inline struct raft_id raft_id_of_database(void)
+{
+	struct raft_id id;
+	memset(id.bytes, 0xff, RAFT_ID_SIZE);
+	return id;
+}
+
+#define RAFT_DATABASE (raft_id_of_database())
 
 /*
  * No node's: a vote for it is for nobody, in this term and later ones.  It holds the index of the
