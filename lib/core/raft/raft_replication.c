@@ -619,6 +619,10 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	}
 	if (!well_formed(m) || (r->role == RAFT_LEADER && m->term == r->term))
 		return;
+	/* What the leader sends is newer. */
+	if (raft_is_sole(r, m->from) && m->term == r->term && !raft_id_none(r->leader) &&
+	    !raft_is_sole(r, r->leader))
+		return;
 	raft_election_follow(r, m->term, m->from);
 	r->soon_until = 0;
 	raft_election_delay(r);
@@ -773,7 +777,7 @@ enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)
 	if (!raft_replication_serving(r))
 		return RMQ_E_BUSY;
 	struct raft_peer *p = raft_peer(r, to);
-	if (!p || !raft_membership_voter(r, to))
+	if (!p || !raft_membership_stands(r, to))
 		return RMQ_E_NOTHING;
 	if (raft_id_eq(to, r->id))
 		return RMQ_E_EXISTS;
