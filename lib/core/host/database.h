@@ -208,7 +208,8 @@ struct database_effect {
 	enum database_effect_type type;
 	const struct database_statement *statement;
 	struct raft_event event;
-	const struct piece *pieces; /* STEP: one for each run of a message; the driver holds them */
+	const struct piece
+	    *pieces; /* STEP: one for each run of a message; the driver holds them */
 	const char *text;
 };
 
