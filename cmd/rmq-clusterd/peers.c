@@ -531,6 +531,7 @@ int peers_open(struct cluster *c)
 	    cluster_now(c));
 	settings_times(&c->peers.settings, c->config.election_timeout, c->config.heartbeat);
 	settings_min_members(&c->peers.settings, &c->config.min_members);
+	settings_engine(&c->peers.settings, c->config.engine);
 	peers_follow(c);
 	update(c);
 	return 0;
