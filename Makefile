@@ -38,6 +38,11 @@ FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN)
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+PG_FLAGS = $(shell $(PKG_CONFIG) --cflags libpq)
+PG_LIBS = $(shell $(PKG_CONFIG) --libs libpq)
+# What one program has beyond that.
+OBJS_rmq-clusterd = $(call obj,$(PG))
+LIBS_rmq-clusterd = $(PG_LIBS)
 # Clients start for each message, and to load a library takes longer than all else that they do: those
 # that there are as archives are linked into them.  CLIENT_ARCHIVES= : none is.
 CLIENTS := rmq-ack rmq-queue rmq-recv rmq-send
@@ -47,7 +52,9 @@ CLIENT_LIBS := $(foreach l,$(LIBS),$(or $(and $(filter $(CLIENT_ARCHIVES:%=-l%),
 LINK := $(CC) $(CFLAGS) $(MODE_$(MODE)) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 CORE := $(wildcard lib/core/*/*.c)
-SYS := $(wildcard lib/sys/*/*.c)
+# What stands on libpq is for one program, and only that needs it.
+PG := $(wildcard lib/sys/pg/*.c)
+SYS := $(filter-out $(PG),$(wildcard lib/sys/*/*.c))
 PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -58,6 +65,7 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c,$(wildcard tests/cli/*.c))) \
 	$(B)/cli/trespass.so
 CLUSTER := $(if $(wildcard tests/cluster/*.c),$(addprefix $(B)/cluster/,actor flood history))
+POSTGRES := $(patsubst tests/postgres/%.c,$(B)/postgres/%,$(wildcard tests/postgres/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
 	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -70,7 +78,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 all: $(BINS)
 completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
+tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -85,14 +93,16 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 
+$(call obj,$(PG) $(wildcard tests/postgres/*.c)): FLAGS += $(PG_FLAGS)
+
 $(B)/librmq.a: $(call obj,$(CORE) $(SYS))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 define program
-$(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(B)/librmq.a
+$(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OBJS_$(1)) $(B)/librmq.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS))
+	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS)) $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -102,9 +112,9 @@ $(OLD)/level.o: lib/core/base/level.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_LEVEL_NEWEST=1 -MMD -MP -c -o $@ $<
 define older
-$(OLD)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OLD)/level.o $(B)/librmq.a
+$(OLD)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OBJS_$(1)) $(OLD)/level.o $(B)/librmq.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $$(LIBS)
+	$$(LINK) -o $$@ $$^ $$(LIBS) $$(LIBS_$(1))
 endef
 $(foreach p,$(OLDER),$(eval $(call older,$(p))))
 
@@ -160,6 +170,10 @@ $(B)/cluster/%: $(B)/tests/cluster/%.o $(B)/librmq.a
 	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 $(B)/cluster/history: $(call obj,tests/cluster/history_read.c)
+
+$(B)/postgres/%: $(B)/tests/postgres/%.o $(call obj,$(PG)) $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(PG_LIBS)
 
 $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	@mkdir -p $(@D)

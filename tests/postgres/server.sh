@@ -7,14 +7,14 @@
 # be open to it.  They listen on loopback, on ports from $pg_port on, and on sockets in $pg_dir.  With
 # pg_net=K server I lives in the network namespace of "node" K + I (../cluster/net.sh), and
 # has that address.  With pg_disk_mib=N each has a disk of that size (a tmpfs, as in nodes.sh).
-# With pg_fsync=on they write for power cuts too; processes that are killed lose nothing without.
+# With pg_fsync=off they do not write for power cuts, and rmq-clusterd refuses them.
 #
 # Clients are trusted, whoever they say they are.  pg_database makes a database that belongs to the
 # role rmq, which may do nothing else.
 
 pg_user=${pg_user:-postgres}
 pg_port=${pg_port:-$((32000 + $$ % 20000))}
-pg_fsync=${pg_fsync:-off}
+pg_fsync=${pg_fsync:-on}
 pg_net=${pg_net:-}
 pg_disk_mib=${pg_disk_mib:-}
 pg_dir=

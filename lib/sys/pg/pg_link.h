@@ -39,10 +39,7 @@
 
 struct pg_link;
 
-#define PG_LINK_HOSTS_MAX 16
-/* Statements that may be submitted and not answered: more is a fault of the caller. */
-#define PG_LINK_STATEMENTS_MAX 16
-#define PG_LINK_STALL_MS       1000
+#define PG_LINK_STALL_MS 1000
 
 /* How much a commit of this server means. */
 enum pg_durability {
