@@ -47,6 +47,16 @@
 	X(HEARD_FOR_EVER, "they are for as long as bytes come") \
 	X(LEADER_WAITED_FOR, "a leader that stands for election again is waited for")
 
+/* Those of a database that votes (host/database.h), for tests/sim_raft as well. */
+#define RMQ_DATABASE_VARIANTS(X) \
+	X(VOTE_UNKNOWN_GIVEN, "a vote is given though it is not known whether the term was taken") \
+	X(UNKNOWN_IS_DONE, "records whose statement was not answered count as confirmed") \
+	X(UNKNOWN_IS_FAILED, "they are given again, in the same term") \
+	X(ROUND_UNASKED, "a round is answered by a statement that began before it, or by none") \
+	X(LEASE_IS_PROOF, "it is while the lease lasts, by the clock of the node") \
+	X(OLDER_SERVED, "a server that has lost what was confirmed is served from") \
+	X(FED_ALL_COMMITTED, "all that the table holds counts as committed")
+
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
 	X(RIGHTS_UNASKED, "what a connection may do is not asked") \
@@ -289,7 +299,7 @@
 	    "illness stops")
 
 #define RMQ_VARIANTS_LIST(X) \
-	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X) RMQ_DATABASE_VARIANTS(X)
 /* clang-format on */
 
 #ifdef RMQ_VARIANTS

@@ -214,9 +214,10 @@ struct database_effect {
 };
 
 /*
- * The next effect; false: there is none before something happens or database_due() has come.  All that it
- * points to is borrowed until the next call of database_turn() or database_free(): other calls
- * may come before.  Effects are done in order, each before the next one is asked for.
+ * The next effect; false: there is none before something happens or database_due() has come.  A statement and
+ * what it points to are borrowed until the next call of the driver; an event and a text until that of
+ * database_turn() or database_free(): what the core does with it may make other calls before.  Effects
+ * are done in order, each before the next one is asked for.
  */
 bool database_turn(struct database *d, uint64_t now_ms, struct database_effect *e)
     __attribute__((warn_unused_result));

@@ -1,0 +1,456 @@
+/*
+ * A leader's log into the database.  What the core sends waits, and what waits becomes one statement
+ * as soon as one may be given.  The core's flow bounds how much waits.
+ */
+#include "core/host/database_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* After a statement failed the next one with records comes so much later, at most. */
+#define RETRY_MS_MAX 1000
+
+/* ---- records that wait ---- */
+
+static void waiting_push(struct waiting *w, const struct raft_run *run, struct piece piece)
+{
+	if (w->end == w->cap && w->first > 0) {
+		memmove(w->runs, w->runs + w->first, (w->end - w->first) * sizeof(*w->runs));
+		memmove(
+		    w->pieces, w->pieces + w->first, (w->end - w->first) * sizeof(*w->pieces));
+		w->end -= w->first;
+		w->first = 0;
+	}
+	if (w->end == w->cap) {
+		w->cap = w->cap > 0 ? 2 * w->cap : 256;
+		w->runs = realloc(w->runs, w->cap * sizeof(*w->runs));
+		w->pieces = realloc(w->pieces, w->cap * sizeof(*w->pieces));
+		if (!w->runs || !w->pieces)
+			abort();
+	}
+	if (piece.chunk) {
+		(void)chunk_hold(piece.chunk);
+	} else if (piece.bytes.len > 0) {
+		piece.chunk = chunk_new(piece.bytes.len);
+		memcpy(piece.chunk->bytes, piece.bytes.data, piece.bytes.len);
+		piece.chunk->len = piece.bytes.len;
+		piece.bytes.data = piece.chunk->bytes;
+	}
+	w->runs[w->end] = *run;
+	w->runs[w->end].config = NULL;
+	w->pieces[w->end++] = piece;
+	w->bytes += piece.bytes.len;
+}
+
+static void waiting_drop(struct waiting *w, unsigned count)
+{
+	for (; count > 0; count--, w->first++) {
+		w->bytes -= w->pieces[w->first].bytes.len;
+		chunk_drop(w->pieces[w->first].chunk);
+	}
+	if (w->first == w->end)
+		w->first = w->end = 0;
+}
+
+/* ---- holes that wait ---- */
+
+static void digging_push(struct digging *g, const struct hole_range *h, struct raft_place cover)
+{
+	if (g->end == g->cap && g->first > 0) {
+		unsigned n = g->end - g->first;
+		memmove(g->ranges, g->ranges + g->first, n * sizeof(*g->ranges));
+		memmove(g->covers, g->covers + g->first, n * sizeof(*g->covers));
+		g->end = n;
+		g->first = 0;
+	}
+	if (g->end == g->cap) {
+		g->cap = g->cap > 0 ? 2 * g->cap : 256;
+		g->ranges = realloc(g->ranges, g->cap * sizeof(*g->ranges));
+		g->covers = realloc(g->covers, g->cap * sizeof(*g->covers));
+		if (!g->ranges || !g->covers)
+			abort();
+	}
+	g->ranges[g->end] = *h;
+	g->covers[g->end++] = cover;
+}
+
+void database_lead_dig(
+    struct database *d, struct raft_place cover, const struct hole_range *h, unsigned count)
+{
+	if (d->lead.term == 0 || d->role != RAFT_LEADER)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		struct hole_range left = h[i];
+		while (left.count > 0) {
+			struct hole_range part = left;
+			if (part.count > DATABASE_DIG_MAX)
+				part.count = DATABASE_DIG_MAX;
+			digging_push(&d->lead.digging, &part, cover);
+			left.first += part.count;
+			left.count -= part.count;
+		}
+	}
+}
+
+/* ---- begin and end ---- */
+
+void database_lead_begin(struct database *d, const struct given *g)
+{
+	struct lead *l = &d->lead;
+
+	database_lead_end(d);
+	l->term = g->term;
+	l->next = l->last = l->table = d->row.last;
+	l->began_cover = d->row.cover;
+	l->fresh_at = g->at;
+}
+
+void database_lead_end(struct database *d)
+{
+	struct lead *l = &d->lead;
+
+	waiting_drop(&l->waiting, l->waiting.end - l->waiting.first);
+	*l = (struct lead){
+	    .waiting = l->waiting, .digging = l->digging, .fresh_at = l->fresh_at};
+	l->waiting.given = 0;
+	l->digging.first = l->digging.end = l->digging.given = 0;
+	d->answers = d->refuses = false;
+}
+
+/* What this node leads by is not known to be so. */
+static void lose(struct database *d)
+{
+	database_lead_end(d);
+	d->resets = true;
+}
+
+/* ---- what the core sends ---- */
+
+static void contradicts(struct database *d)
+{
+	char text[TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text),
+	    "the database's log ends with record %" PRIu64 " of term %" PRIu64
+	    ", which is not in this node's: one of them is another cluster's, or was put back to an older state",
+	    d->lead.next.index, d->lead.next.term);
+	d->other = d->lead.next;
+	database_trouble(d, DATABASE_OTHER_LOG, text);
+	lose(d);
+}
+
+/* The term of the record at this index, as the message has it; 0: it does not. */
+static uint64_t term_in(const struct raft_message *m, uint64_t index)
+{
+	if (index == m->place.index)
+		return m->place.term;
+	for (unsigned i = 0; i < m->run_count; i++) {
+		const struct raft_run *run = &m->runs[i];
+		if (index >= run->first && index - run->first < run->count)
+			return run->term;
+	}
+	return 0;
+}
+
+/* Whether what it has can be put after what is there; else the core is told where to go on. */
+static bool follows(struct database *d, const struct raft_message *m)
+{
+	struct lead *l = &d->lead;
+
+	if (m->place.index > l->next.index) {
+		d->refuses = true;
+		return false;
+	}
+	if (l->matched)
+		return true;
+	if (term_in(m, l->next.index) != l->next.term) {
+		contradicts(d);
+		return false;
+	}
+	l->matched = true;
+	return true;
+}
+
+/* What is there already is the same: in a term a leader's log does not change. */
+static void take_runs(struct lead *l, const struct raft_message *m, const struct piece *pieces)
+{
+	for (unsigned i = 0; i < m->run_count; i++) {
+		struct raft_run run = m->runs[i];
+		uint64_t end = run.first + run.count;
+		if (end <= l->next.index + 1)
+			continue;
+		run.first = l->next.index + 1;
+		run.count = (uint32_t)(end - run.first);
+		waiting_push(&l->waiting, &run, pieces[i]);
+		l->next = (struct raft_place){end - 1, run.term};
+	}
+}
+
+static bool is_fresh(const struct database *d)
+{
+	return d->now - d->lead.fresh_at < d->election_ms / 3;
+}
+
+void database_lead_append(
+    struct database *d, const struct raft_message *m, const struct piece *pieces)
+{
+	struct lead *l = &d->lead;
+
+	if (l->term == 0 || m->term != l->term)
+		return;
+	l->cover = m->cover;
+	if (m->commit > l->commit)
+		l->commit = m->commit;
+	if (m->round > l->round)
+		l->round = m->round;
+	if (RMQ_VARIANT(ROUND_UNASKED) ||
+	    (RMQ_VARIANT(LEASE_IS_PROOF) && d->now - l->fresh_at < d->election_ms))
+		l->round_done = l->round;
+	/* A heartbeat names what the core knows to be here, which is there. */
+	if (raft_message_bulk(m) && !follows(d, m))
+		return;
+	if (m->run_count > 0)
+		take_runs(l, m, pieces);
+	/* Word that all is well has to come from the database. */
+	if (is_fresh(d))
+		d->answers = true;
+	else
+		l->beat = true;
+}
+
+/* ---- statements ---- */
+
+static void place_terms(struct database *d, struct given *g)
+{
+	struct database_statement *s = &d->statement;
+	uint64_t term = g->place.term;
+
+	for (unsigned i = 0; i < s->run_count; i++) {
+		if (s->runs[i].term == term)
+			continue;
+		if (s->term_count == DATABASE_TERMS_MAX) {
+			s->run_count = i;
+			break;
+		}
+		term = s->runs[i].term;
+		d->terms[s->term_count++] = (struct raft_place){s->runs[i].first, term};
+	}
+	s->terms = d->terms;
+}
+
+/* As many of those that wait as one statement takes. */
+static void place_runs(struct database *d, struct given *g)
+{
+	struct database_statement *s = &d->statement;
+	struct waiting *w = &d->lead.waiting;
+	unsigned from = w->first + w->given, n = 0;
+	size_t bytes = 0;
+
+	while (from + n < w->end && n < DATABASE_RUNS_MAX) {
+		bytes += w->pieces[from + n].bytes.len;
+		if (n > 0 && bytes > DATABASE_APPEND_BYTES)
+			break;
+		n++;
+	}
+	s->runs = w->runs + from;
+	s->pieces = w->pieces + from;
+	s->run_count = n;
+	place_terms(d, g);
+	if (s->run_count > 0) {
+		const struct raft_run *tail = &s->runs[s->run_count - 1];
+		g->last = (struct raft_place){tail->first + tail->count - 1, tail->term};
+	}
+	g->runs = s->run_count;
+	w->given += s->run_count;
+}
+
+/* What every statement of a leader says and asks. */
+static struct given *begin(struct database *d, enum database_verb verb)
+{
+	struct lead *l = &d->lead;
+	struct given *g = database_give(d, verb);
+	struct database_statement *s = &d->statement;
+
+	g->term = s->term = l->term;
+	g->round = l->round_given = l->round;
+	g->place = g->last = l->last;
+	s->commit = l->commit > d->agreed.index ? l->commit : d->agreed.index;
+	l->beat = false;
+	l->dug = verb == DATABASE_DIG;
+	return g;
+}
+
+static bool has_holes(const struct database_statement *s)
+{
+	for (unsigned i = 0; i < s->run_count; i++) {
+		if (s->runs[i].kind == RAFT_HOLE)
+			return true;
+	}
+	return false;
+}
+
+static void give_append(struct database *d, bool records)
+{
+	struct lead *l = &d->lead;
+	struct given *g = begin(d, DATABASE_APPEND);
+	struct database_statement *s = &d->statement;
+
+	if (records)
+		place_runs(d, g);
+	s->place = g->place;
+	s->last = l->last = g->last;
+	/* Else what covers the table's holes is what they were dug by. */
+	if (has_holes(s))
+		s->cover = l->cover;
+}
+
+static void give_dig(struct database *d)
+{
+	struct digging *w = &d->lead.digging;
+	struct given *g = begin(d, DATABASE_DIG);
+	struct database_statement *s = &d->statement;
+	unsigned from = w->first + w->given, n = 0;
+	uint32_t records = 0;
+
+	while (from + n < w->end && n < DATABASE_RANGES_MAX &&
+	       records + w->ranges[from + n].count <= DATABASE_DIG_MAX)
+		records += w->ranges[from + n++].count;
+	s->ranges = w->ranges + from;
+	s->range_count = g->ranges = n;
+	s->cover = w->covers[from + n - 1];
+	w->given += n;
+}
+
+static bool is_asked(const struct database *d)
+{
+	for (unsigned i = 0; i < d->under_way; i++) {
+		if (d->given[i].term == d->lead.term && !d->given[i].vain)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Records and holes take turns.  A new round, and word that all is well, are asked for by whatever
+ * statement comes next.
+ */
+bool database_lead_give(struct database *d)
+{
+	struct lead *l = &d->lead;
+
+	if (l->term == 0 || d->role != RAFT_LEADER)
+		return false;
+	bool may = d->now >= l->retry_at;
+	bool records = may && l->waiting.first + l->waiting.given < l->waiting.end;
+	bool holes = may && l->digging.first + l->digging.given < l->digging.end;
+	if (holes && (!l->dug || !records))
+		give_dig(d);
+	else if (records || l->round > l->round_given || (l->beat && !is_asked(d)))
+		give_append(d, records);
+	else
+		return false;
+	return true;
+}
+
+uint64_t database_lead_due(const struct database *d)
+{
+	const struct lead *l = &d->lead;
+	bool waits = l->term > 0 && d->up && l->retry_at > d->now &&
+		     (l->waiting.end > l->waiting.first || l->digging.end > l->digging.first);
+
+	return waits ? l->retry_at : UINT64_MAX;
+}
+
+/* ---- results ---- */
+
+static void confirmed(struct database *d, const struct given *g)
+{
+	struct lead *l = &d->lead;
+
+	l->table = g->last;
+	if (l->matched)
+		l->confirmed = g->last;
+	waiting_drop(&l->waiting, g->runs);
+	l->waiting.given -= g->runs;
+	l->digging.first += g->ranges;
+	l->digging.given -= g->ranges;
+	if (g->round > l->round_done)
+		l->round_done = g->round;
+	l->fresh_at = g->at;
+	l->beat = l->beat && !is_fresh(d);
+	d->answers = true;
+	database_knows(d, l->term, g->last);
+	if (g->runs > 0 || g->ranges > 0 || l->retry_ms == 0) {
+		l->retry_ms = 0;
+		database_trouble_over(d, DATABASE_FAILING);
+	}
+}
+
+/* It had no effect: what was given waits again, and what was given after it is in vain. */
+static void failed(struct database *d, const struct given *g)
+{
+	struct lead *l = &d->lead;
+
+	l->retry_ms = l->retry_ms > 0 ? 2 * l->retry_ms : d->heartbeat_ms / 4 + 1;
+	if (l->retry_ms > RETRY_MS_MAX)
+		l->retry_ms = RETRY_MS_MAX;
+	l->retry_at = d->now + l->retry_ms;
+	l->round_given = l->round_done;
+	if (g->runs > 0) {
+		l->last = l->table;
+		l->waiting.given = 0;
+	}
+	if (g->ranges > 0)
+		l->digging.given = 0;
+	for (unsigned i = 0; i < d->under_way && g->runs + g->ranges > 0; i++)
+		d->given[i].vain |= d->given[i].verb == g->verb && d->given[i].term == g->term;
+}
+
+/* Another one leads, or what this node knows of the table is wrong. */
+static void fenced(struct database *d, const struct given *g, const struct database_result *r)
+{
+	uint64_t term = d->lead.term;
+
+	lose(d);
+	if (!database_vote_row(d, g, r))
+		return;
+	if (d->row.term > term) {
+		d->outdated = true;
+		d->newer = d->row.term;
+		d->resets = false;
+	}
+}
+
+void database_lead_result(
+    struct database *d, const struct given *g, const struct database_result *r)
+{
+	struct lead *l = &d->lead;
+	enum database_outcome outcome = r->outcome;
+
+	if (l->term == 0 || g->term != l->term)
+		return;
+	if (RMQ_VARIANT(UNKNOWN_IS_DONE) && outcome == DATABASE_UNKNOWN)
+		outcome = DATABASE_DONE;
+	if (RMQ_VARIANT(UNKNOWN_IS_FAILED) && outcome == DATABASE_UNKNOWN)
+		outcome = DATABASE_FAILED;
+	switch (outcome) {
+	case DATABASE_DONE:
+		if (!g->vain)
+			confirmed(d, g);
+		else if (g->verb == DATABASE_APPEND)
+			lose(d);
+		break;
+	case DATABASE_FAILED:
+		if (!g->vain)
+			failed(d, g);
+		break;
+	case DATABASE_FENCED:
+		/* By its place, as the one before it failed. */
+		if (!g->vain || g->verb == DATABASE_DIG)
+			fenced(d, g, r);
+		break;
+	case DATABASE_UNKNOWN:
+		lose(d);
+		break;
+	}
+}
