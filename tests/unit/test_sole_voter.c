@@ -264,6 +264,34 @@ static void a_disk_that_has_forgotten_does_no_harm(void **state)
 	raft_free(f.raft);
 }
 
+static void what_a_disk_has_forgotten_is_sent_anew(void **state)
+{
+	(void)state;
+	struct fixture f = begin((struct raft_id){{0}});
+	struct raft_message has = {.type = RAFT_APPENDED,
+	    .from = RAFT_DATABASE,
+	    .term = 2,
+	    .ok = true,
+	    .place = {2, 0},
+	    .received = 2};
+	struct raft_peer_status peer;
+
+	is_elected(&f);
+	stored(&f);
+	hears(&f, has);
+	has.from = id_of(3);
+	hears(&f, has);
+	struct raft_event e = {.type = RAFT_EVENT_LOST, .id = id_of(3)};
+	assert_int_equal(step(&f, &e), RMQ_E_OK);
+	assert_true(raft_peer_status(f.raft, id_of(3), &peer));
+	assert_int_equal(peer.match, 0);
+	e.id = RAFT_DATABASE;
+	assert_int_equal(step(&f, &e), RMQ_E_OK);
+	assert_true(raft_peer_status(f.raft, RAFT_DATABASE, &peer));
+	assert_int_equal(peer.match, 2);
+	raft_free(f.raft);
+}
+
 static struct raft_message from_table(const struct raft_run *run)
 {
 	return (struct raft_message){.type = RAFT_APPEND,
@@ -359,6 +387,7 @@ int main(void)
 	    cmocka_unit_test(a_leader_that_it_does_not_answer_steps_down),
 	    cmocka_unit_test(members_vote_for_nobody),
 	    cmocka_unit_test(a_disk_that_has_forgotten_does_no_harm),
+	    cmocka_unit_test(what_a_disk_has_forgotten_is_sent_anew),
 	    cmocka_unit_test(it_feeds_a_node_that_hears_no_leader),
 	    cmocka_unit_test(it_does_not_feed_one_that_hears_a_leader),
 	    cmocka_unit_test(leadership_goes_to_members_that_may_lead),

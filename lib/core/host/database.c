@@ -93,6 +93,7 @@ void database_stepped(struct database *d, const struct raft *r, uint64_t now_ms)
 	d->role = s.role;
 	d->term = s.term;
 	d->log = s.last;
+	d->cover = s.cover;
 	d->agreed = (struct raft_place){s.commit, raft_term_at(r, s.commit)};
 	d->all_first = is_all_first(&s) && raft_config_is_voter(s.config, d->node);
 	if (s.config)
@@ -107,6 +108,8 @@ void database_stepped(struct database *d, const struct raft *r, uint64_t now_ms)
 	    (s.role == RAFT_LEADER || s.role == RAFT_CANDIDATE) && s.term == d->lead.term;
 	if (d->lead.term > 0 && !leads)
 		database_lead_end(d);
+	if (d->lead.term > 0 && s.role == RAFT_LEADER)
+		database_lead_leads(d);
 	if (led || s.role == RAFT_CANDIDATE)
 		database_feed_end(d);
 }
@@ -358,7 +361,6 @@ void database_status(const struct database *d, struct database_status *s)
 	    .row_known = d->row_known,
 	    .row = d->row,
 	    .row_at_ms = d->row_at,
-	    .cover = l->began_cover,
 	    .confirmed_at_ms = l->fresh_at,
 	    .confirmed = l->table,
 	    .statements = d->statements,

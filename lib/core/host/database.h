@@ -53,6 +53,7 @@
 #define RMQ_CORE_HOST_DATABASE_H
 
 #include "core/host/chunk.h"
+#include "core/host/ends.h"
 #include "core/raft/raft.h"
 
 struct database;
@@ -181,12 +182,20 @@ void database_result(struct database *d, const struct database_result *r, uint64
 
 /*
  * This node leads, and has made holes of these, at or below its commit index, as the END at `cover` says: the
- * table is to have them as well.  ENDs are told in their order, and those from status.cover
- * on anew when a leadership begins: what the leader before had told may not have come.  Without effect
- * if this node does not lead.  All is copied; status.digging says how many ranges wait.
+ * table is to have them as well.  Told after the step that made them.  Without effect if this node does not
+ * lead.  All is copied; status.digging says how many ranges wait.
  */
 void database_dig(struct database *d, struct raft_place cover, const struct hole_range *ranges,
     unsigned count);
+
+/*
+ * The end of a turn: what the leaders before have dug may not have come to the table, so a leadership begins with all that is a hole
+ * here: each index below this log's cover that has no record on this node's disk is dead (raft.h, holes).  Looks at
+ * `records` of them at most; stored: index up to which the log is on that disk.  Whether there is more
+ * to be done that waits for nothing; it waits for DIGs that are under way.
+ */
+bool database_sweep(
+    struct database *d, const struct ends_log *log, uint64_t stored, unsigned records);
 
 /*
  * A cluster with this id is to be made, from this node's log: FOUND, see status.found.  From then on this
@@ -260,7 +269,6 @@ struct database_status {
 	bool row_known; /* the newest row that was read, and when */
 	struct database_row row;
 	uint64_t row_at_ms;
-	struct raft_place cover; /* leads: of the table, when the leadership began */
 	/* When the newest statement that was confirmed began; 0: none was, over this connection. */
 	uint64_t confirmed_at_ms;
 	struct raft_place confirmed; /* leads: the table has the log up to here, for certain */

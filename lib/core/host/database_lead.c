@@ -92,6 +92,42 @@ void database_lead_dig(
 	}
 }
 
+/* Holes [from, end) that lie before a record. */
+static void sweep_range(struct database *d, uint64_t from, uint64_t end)
+{
+	struct hole_range h = {from, (uint32_t)(end - from)};
+
+	if (end > from)
+		database_lead_dig(d, d->lead.sweep_end, &h, 1);
+}
+
+bool database_sweep(
+    struct database *d, const struct ends_log *log, uint64_t stored, unsigned records)
+{
+	struct lead *l = &d->lead;
+	struct digging *w = &l->digging;
+	uint64_t end = l->sweep_end.index < stored ? l->sweep_end.index : stored;
+
+	if (!l->leads || l->swept >= end || w->end - w->first >= DATABASE_RANGES_MAX)
+		return false;
+	log->begin(log->arg);
+	for (; records > 0 && l->swept < end && w->end - w->first < DATABASE_RANGES_MAX;
+	     records--) {
+		uint64_t record = log->next(log->arg, l->swept);
+		uint64_t most = l->swept + 16 * DATABASE_DIG_MAX;
+		uint64_t stop = record < end ? record : end;
+		if (stop > most) {
+			sweep_range(d, l->swept, most);
+			l->swept = most;
+			continue;
+		}
+		sweep_range(d, l->swept, stop);
+		l->swept = stop + 1;
+	}
+	log->done(log->arg);
+	return l->swept < end && w->end - w->first < DATABASE_RANGES_MAX;
+}
+
 /* ---- begin and end ---- */
 
 void database_lead_begin(struct database *d, const struct given *g)
@@ -101,7 +137,6 @@ void database_lead_begin(struct database *d, const struct given *g)
 	database_lead_end(d);
 	l->term = g->term;
 	l->next = l->last = l->table = d->row.last;
-	l->began_cover = d->row.cover;
 	l->fresh_at = g->at;
 }
 
@@ -115,6 +150,17 @@ void database_lead_end(struct database *d)
 	l->waiting.given = 0;
 	l->digging.first = l->digging.end = l->digging.given = 0;
 	d->answers = d->refuses = false;
+}
+
+void database_lead_leads(struct database *d)
+{
+	struct lead *l = &d->lead;
+
+	if (l->leads)
+		return;
+	l->leads = true;
+	l->swept = 1;
+	l->sweep_end = d->cover;
 }
 
 /* What this node leads by is not known to be so. */

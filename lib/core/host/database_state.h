@@ -52,14 +52,13 @@ struct digging {
 
 /* A leadership. */
 struct lead {
-	uint64_t term;		       /* 0: this node does not lead, as the database knows */
-	bool matched;		       /* this log has the table's last record */
-	struct raft_place next;	       /* after all that waits */
-	struct raft_place last;	       /* after all that was given */
-	struct raft_place table;       /* the table's, for certain */
-	struct raft_place confirmed;   /* the same, as acknowledged to the core */
-	struct raft_place cover;       /* the log's */
-	struct raft_place began_cover; /* the table's, when it began */
+	uint64_t term;		     /* 0: this node does not lead, as the database knows */
+	bool matched;		     /* this log has the table's last record */
+	struct raft_place next;	     /* after all that waits */
+	struct raft_place last;	     /* after all that was given */
+	struct raft_place table;     /* the table's, for certain */
+	struct raft_place confirmed; /* the same, as acknowledged to the core */
+	struct raft_place cover;     /* the log's */
 	uint64_t commit;
 	uint64_t round, round_given, round_done;
 	uint64_t fresh_at; /* the newest statement that was confirmed began then */
@@ -67,6 +66,9 @@ struct lead {
 	bool dug;	   /* the newest statement was a DIG */
 	uint64_t retry_at; /* after one failed */
 	uint32_t retry_ms; /* 0: none has */
+	bool leads;	   /* the core knows it: holes from then on are told one by one */
+	uint64_t swept;	   /* all before are told; */
+	struct raft_place sweep_end; /* and of this cover are to be */
 	struct waiting waiting;
 	struct digging digging;
 };
@@ -109,8 +111,9 @@ struct database {
 	struct raft_id leader;
 	struct raft_place log;	  /* its last record */
 	struct raft_place agreed; /* committed */
-	uint64_t deaf_at;	  /* since then it has no leader */
-	struct raft_id cluster;	  /* none: no configuration yet */
+	struct raft_place cover;
+	uint64_t deaf_at;	/* since then it has no leader */
+	struct raft_id cluster; /* none: no configuration yet */
 	bool all_first; /* its whole log is the configuration with which it made the cluster */
 
 	/* The connection. */
@@ -197,6 +200,7 @@ bool database_vote_row(
 
 void database_lead_begin(struct database *d, const struct given *g);
 void database_lead_end(struct database *d);
+void database_lead_leads(struct database *d);
 void database_lead_append(
     struct database *d, const struct raft_message *m, const struct piece *pieces);
 void database_lead_dig(

@@ -238,10 +238,8 @@ static void on_forgetting(struct raft *r, const struct raft_event *e)
 {
 	if (e->type == RAFT_EVENT_FORGOT)
 		raft_election_forgot(r, e->term);
-	else if (e->type == RAFT_EVENT_LET_IN)
-		raft_election_let_in(r, e->id, e->term);
 	else
-		raft_replication_lost(r, e->id);
+		raft_election_let_in(r, e->id, e->term);
 }
 
 static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
@@ -287,9 +285,11 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		break;
 	case RAFT_EVENT_FORGOT:
 	case RAFT_EVENT_LET_IN:
-	case RAFT_EVENT_LOST:
 		if (!raft_has_sole(r))
 			on_forgetting(r, e);
+		break;
+	case RAFT_EVENT_LOST:
+		raft_replication_lost(r, e->id);
 		break;
 	case RAFT_EVENT_HEARD:
 		raft_replication_heard(r, e->id);

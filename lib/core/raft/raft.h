@@ -99,8 +99,8 @@
  * A sole voter, which is no member: a database that keeps term, vote and log (host/database.h).  It is one
  * more peer, and alone counts for majorities; the members' logs are copies, and they are sent what learners
  * are.  Members with the flag VOTER stand for election, ask it for its vote, and leadership is transferred to
- * them; they vote for nobody.  So no disk of theirs that has forgotten something does harm: FORGOT, LET_IN and LOST have no
- * effect, and a process that begins waits for nobody.  RESET of the sole voter means that it is not
+ * them; they vote for nobody.  So no disk of theirs that has forgotten something does harm: FORGOT and LET_IN have
+ * no effect, LOST only lets the leader send anew what that disk lacks, and a process that begins waits for nobody.  RESET of the sole voter means that it is not
  * known what it has stored: a leader steps down, and has the log compared anew in a newer term.  It
  * sends APPENDs itself, from what it keeps, to a node that lags and knows of no leader in that
  * term; status.leader then is none.

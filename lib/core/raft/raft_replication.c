@@ -48,7 +48,8 @@ void raft_replication_reset(struct raft *r, struct raft_peer *p)
 void raft_replication_lost(struct raft *r, struct raft_id id)
 {
 	struct raft_peer *p = raft_peer(r, id);
-	if (r->role != RAFT_LEADER || !p || raft_id_eq(id, r->id) || RMQ_VARIANT(LOST_COUNTED))
+	if (r->role != RAFT_LEADER || !p || raft_id_eq(id, r->id) || raft_is_sole(r, id) ||
+	    RMQ_VARIANT(LOST_COUNTED))
 		return;
 	p->match = p->received = p->level_at = 0;
 	p->goal = r->commit;
