@@ -413,8 +413,12 @@ static void confirmed(struct database *d, const struct given *g)
 {
 	struct lead *l = &d->lead;
 
-	l->table = g->last;
-	if (l->matched)
+	/* A DIG asks for no place. */
+	if (g->verb == DATABASE_APPEND) {
+		l->table = g->last;
+		database_knows(d, l->term, g->last);
+	}
+	if (g->verb == DATABASE_APPEND && l->matched)
 		l->confirmed = g->last;
 	waiting_drop(&l->waiting, g->runs);
 	l->waiting.given -= g->runs;
@@ -425,7 +429,6 @@ static void confirmed(struct database *d, const struct given *g)
 	l->fresh_at = g->at;
 	l->beat = l->beat && !is_fresh(d);
 	d->answers = true;
-	database_knows(d, l->term, g->last);
 	if (g->runs > 0 || g->ranges > 0 || l->retry_ms == 0) {
 		l->retry_ms = 0;
 		database_trouble_over(d, DATABASE_FAILING);

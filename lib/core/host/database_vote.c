@@ -42,7 +42,7 @@ static void say_older(
 	char text[TEXT_MAX + 1];
 
 	snprintf(text, sizeof(text),
-	    "the server is behind what the database had confirmed: it is in term %" PRIu64
+	    "the server is in an older state than what the database had confirmed: in term %" PRIu64
 	    " with records up to %" PRIu64 ", not %" PRIu64 " and %" PRIu64
 	    "; it is an old primary, or was promoted without all that was confirmed",
 	    row->term, row->last.index, known->term, known->place.index);
@@ -94,7 +94,7 @@ bool database_vote_row(
 	d->row_known = d->read = true;
 	d->row = *row;
 	d->row_at = d->now;
-	if (!place_eq(d->other, row->last)) {
+	if (d->other.index == 0 || !place_eq(d->other, row->last)) {
 		d->other = (struct raft_place){0, 0};
 		database_trouble(d, DATABASE_NONE, "");
 	}
