@@ -452,20 +452,45 @@ void commands_forget(struct cluster *c, void *arg)
 	}
 }
 
+/* A database is asked first: whether there are tables of another cluster, and to make them. */
+static bool may_found(struct cluster *c, struct command *m, struct raft_id *cluster)
+{
+	char text[TEXT_MAX + 1];
+
+	if (!database_link_used(c))
+		return true;
+	switch (database_link_found(c, cluster, text)) {
+	case COMMANDS_MAY:
+		return true;
+	case COMMANDS_HOLD:
+		event(c, m, COMMAND_FOUND);
+		break;
+	case COMMANDS_STOP:
+		end(c, m, RMQ_E_EXISTS, text);
+	}
+	return false;
+}
+
 /* Makes a cluster of this node, or says why not. */
 static void found(struct cluster *c, struct command *m)
 {
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
+	bool converts = database_link_converts(c);
+	struct raft_id cluster = {{0}};
 	/* Who made this cluster is the first that it ever had; done is done while it works. */
-	if (view && c->founded) {
-		if (raft_id_none(c->status.leader))
+	if (view && c->founded && !converts) {
+		if (!raft_id_none(c->status.leader))
+			end(c, m, RMQ_E_OK, "");
+		else if (!database_link_used(c))
 			event(c, m, COMMAND_ASK);
-		else
+		else if (may_found(c, m, &cluster))
 			end(c, m, RMQ_E_OK, "");
 		return;
 	}
-	enum rmq_error err = view ? RMQ_E_EXISTS : node_found(c);
+	if ((!view || converts) && !may_found(c, m, &cluster))
+		return;
+	enum rmq_error err = view && !converts ? RMQ_E_EXISTS : node_found(c, cluster);
 	if (err == RMQ_E_EXISTS)
 		end(c, m, err,
 		    peers_removed(c) ? "this node " MEMBERS_REMOVED_TEXT
@@ -624,7 +649,7 @@ static void look(struct cluster *c, struct command *m)
 		ask_or_found(c, m);
 		break;
 	case COMMAND_FOUNDS:
-		if (c->status.config && c->founded)
+		if (c->status.config && c->founded && !database_link_used(c))
 			end(c, m, RMQ_E_OK, "");
 		else if (!c->founding_seq)
 			found(c, m);
@@ -653,6 +678,10 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		text =
 		    "no leader is known: members are removed by a majority of the voters; if "
 		    "that is lost for good, see rmq-cluster recover";
+	if (m->life.state == COMMAND_FOUNDS && c->database.status.trouble != DATABASE_NONE) {
+		err = RMQ_E_NO_DAEMON;
+		text = c->database.trouble;
+	}
 	event(c, m, COMMAND_LATE);
 	end(c, m, err, text);
 }

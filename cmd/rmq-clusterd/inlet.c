@@ -142,7 +142,8 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	    .key = link_conn_peer(i->conn),
 	    .boot = m->boot,
 	    .begun = {m->last, m->term},
-	    .forgot = m->flags & NODE_HELLO_FORGOT,
+	    /* Where a database has the log, a disk that has forgotten does no harm. */
+	    .forgot = (m->flags & NODE_HELLO_FORGOT) || database_link_used(c),
 	    .accepted_ms = link_conn_accepted_ms(i->conn),
 	};
 	char text[TEXT_MAX + 1];
@@ -237,7 +238,7 @@ static void hello(struct inlet *i, struct slice payload)
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
 	settings_times(&p->settings, m.election_ms, m.heartbeat_ms);
-	if (another && m.flags & NODE_HELLO_FORGOT)
+	if (another && (m.flags & NODE_HELLO_FORGOT || database_link_used(c)))
 		node_lost(c, p->member.id);
 	send_welcome(i);
 	cluster_changed(c);

@@ -262,6 +262,7 @@ void watchdog_turn(struct cluster *c)
 	    .has = c->disk.stored,
 	    .told = leader ? leader->room.index : 0,
 	    .refuses = c->intake.waits && !cluster_leads(c),
+	    .database = database_link_used(c),
 	    .served = leader && (leader->flags & NODE_STATE_SERVES),
 	    .gates_wanted = c->config.roles.flags & RAFT_BROKER};
 

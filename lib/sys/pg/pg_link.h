@@ -84,9 +84,10 @@ enum rmq_error pg_link_check(const char *dsn, struct reason *why)
 
 /*
  * Files that libpq may read for it: of passwords, services, keys and certificates, existing or not.  Only those
- * that are named or are the defaults of this user.
+ * that are named, in the string or in the environment, or are the defaults of this user.  Some are
+ * directories.
  */
-typedef void pg_link_file(void *arg, const char *path);
+typedef void pg_link_file(void *arg, const char *path, bool named);
 void pg_link_files(const char *dsn, pg_link_file *file, void *arg);
 
 /* Starts nothing yet.  NULL: out of memory, or the loop refuses a handle.  The string was checked. */
