@@ -12,6 +12,7 @@
  *	dig CLUSTER NODE TERM COMMIT FIRST COUNT...
  *	read CLUSTER FROM ROWS BYTES
  *	drop WHY
+ *	quit	as the end of stdin
  *	bench CLUSTER NODE TERM INDEX TERM COUNT SIZE TIMES	appends TIMES times, as many under way as may be
  *
  * CLUSTER and NODE are one letter each.  What a record holds follows from its index; `read` says whether it does.
@@ -36,6 +37,7 @@ struct bench {
 };
 
 static uv_loop_t loop;
+static uv_poll_t input;
 static struct pg_link *link_up;
 static uint64_t numbers;
 static struct bench bench;
@@ -114,7 +116,8 @@ static void append_next(void);
 static void bench_result(const struct database_result *r)
 {
 	if (r->outcome != DATABASE_DONE) {
-		printf("bench %s %s\n", outcomes[r->outcome], r->text ? r->text : "");
+		printf("bench %s after %u: %s\n", outcomes[r->outcome], bench.answered,
+		    r->text ? r->text : "");
 		bench.times = 0;
 	} else if (++bench.answered < bench.times) {
 		append_next();
@@ -229,6 +232,13 @@ static void run_bench(struct database_statement *s, char *const *words)
 		append_next();
 }
 
+static void quit(void)
+{
+	uv_poll_stop(&input);
+	uv_close((uv_handle_t *)&input, NULL);
+	pg_link_close(link_up);
+}
+
 /* words[0] is the command, words[1] the cluster; those that are not there are "0". */
 static void command(char *const *words, int count)
 {
@@ -266,6 +276,8 @@ static void command(char *const *words, int count)
 		pg_link_submit(link_up, &s);
 	} else if (strcmp(words[0], "drop") == 0) {
 		pg_link_drop(link_up, words[1]);
+	} else if (strcmp(words[0], "quit") == 0) {
+		quit();
 	} else if (strcmp(words[0], "bench") == 0) {
 		run_bench(&s, words);
 	} else {
@@ -294,14 +306,13 @@ static void on_input(uv_poll_t *poll, int status, int events)
 {
 	static char buf[4096];
 	static size_t len;
+	(void)poll;
 	(void)status;
 	(void)events;
 
 	ssize_t n = read(0, buf + len, sizeof(buf) - 1 - len);
 	if (n <= 0) {
-		uv_poll_stop(poll);
-		uv_close((uv_handle_t *)poll, NULL);
-		pg_link_close(link_up);
+		quit();
 		return;
 	}
 	len += (size_t)n;
@@ -318,7 +329,6 @@ int main(int argc, char **argv)
 	struct pg_link_options options = {0};
 	struct pg_link_host host = {.up = on_up, .down = on_down, .result = on_result};
 	struct reason why = {0};
-	uv_poll_t poll;
 
 	for (; argc > 2; argc--, argv++) {
 		if (strcmp(argv[1], "--allow-async") == 0) {
@@ -337,11 +347,11 @@ int main(int argc, char **argv)
 		return 78;
 	}
 	uv_loop_init(&loop);
-	uv_poll_init(&loop, &poll, 0);
+	uv_poll_init(&loop, &input, 0);
 	link_up = pg_link_open(&loop, &options, &host);
 	if (!link_up || pg_link_start(link_up, &why) != RMQ_E_OK)
 		return 70;
-	uv_poll_start(&poll, UV_READABLE, on_input);
+	uv_poll_start(&input, UV_READABLE, on_input);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	return uv_loop_close(&loop) == 0 ? 0 : 70;
 }

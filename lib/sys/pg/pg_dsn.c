@@ -72,6 +72,11 @@ void pg_dsn_init(struct pg_dsn *d, const char *dsn)
 
 	*d = (struct pg_dsn){.options = PQconninfo(conn)};
 	PQfinish(conn);
+	/* It could not even read it all, as when there is no such service: it will say so again. */
+	if (*option(d->options, "port") == '\0') {
+		PQconninfoFree(d->options);
+		d->options = PQconninfoParse(dsn, NULL);
+	}
 	if (!d->options)
 		abort();
 	d->hosts = count_hosts(d->options);
@@ -97,7 +102,6 @@ static const char *wanted(const PQconninfoOption *o)
 	} table[] = {
 	    {"target_session_attrs", "read-write", true},
 	    {"client_encoding", "UTF8", true},
-	    {"service", "", true},
 	    {"replication", "", true},
 	    {"fallback_application_name", "rmq-clusterd", false},
 	    {"keepalives_idle", "10", false},

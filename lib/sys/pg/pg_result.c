@@ -119,8 +119,7 @@ static bool row_read(const PGresult *rows, struct database_row *row)
 
 static void failed(struct pg_answer *a, const char *text)
 {
-	a->result.run_count = a->result.term_count = 0;
-	a->result.row_known = false;
+	a->result = (struct database_result){.number = a->result.number};
 	pg_answer_text(a, DATABASE_FAILED, text);
 }
 

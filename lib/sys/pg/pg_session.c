@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "core/base/memory.h"
+#include "sys/pg/pg_received.h"
 
 /* Bytes until the next Sync is answered, all that is under way together: a READ is the most. */
 #define ANSWER_BYTES (16u << 20)
@@ -24,11 +24,13 @@ struct pg_session {
 	enum pg_session_state state;
 	bool connected; /* and asked for facts */
 	short events;
-	size_t received; /* at least so much since the last whole answer */
+	uint64_t received; /* bytes, at least, */
+	uint64_t answered; /* … of them when the newest whole answer had come */
 	struct pg_server server;
 	char start[64];
 	char why[TEXT_MAX + 1];
-	bool warned; /* that a commit has not waited: nothing under way is sure */
+	char
+	    warning[TEXT_MAX + 1]; /* a commit may not have waited: nothing under way is sure */
 	bool prepared[PG_QUERY_COUNT];
 
 	PGresult *facts; /* while it is checked */
@@ -141,20 +143,21 @@ static void note_error(struct pg_session *s, const PGresult *res)
 }
 
 /*
- * Of class 57: the wait of a commit for a standby was cancelled, and the server goes on as if it was done.
- * libpq may tell it before the results that came earlier, never later: so it is about anything that
- * is under way.
+ * A warning may be that a commit's wait for a standby was cancelled, and that the server goes on as if it
+ * was done; it has no code of its own, and its text depends on the server's language.  We give no cause for another one.
+ * libpq may tell it before the results that came earlier, never later: so it is about anything that is under way.
  */
 static void on_notice(void *arg, const PGresult *res)
 {
 	struct pg_session *s = arg;
-	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
-	if (state && strncmp(state, "57", 2) == 0)
-		s->warned = true;
+	if (s->state != PG_UP || s->warning[0] ||
+	    (severity && strcmp(severity, "WARNING") != 0))
+		return;
+	snprintf(s->warning, sizeof(s->warning), "the server warns: %.200s", text ? text : "");
 }
-
-#define WARNED "a commit's wait for a standby was cancelled on the server"
 
 /* ---- statements ---- */
 
@@ -319,9 +322,9 @@ static void take_sync(struct pg_session *s)
 	struct pg_request *r = STAILQ_FIRST(&s->requests);
 	const char *why = NULL;
 
-	s->received = 0;
-	if (s->warned) {
-		pg_session_end(s, WARNED);
+	s->answered = s->received;
+	if (s->warning[0]) {
+		pg_session_end(s, s->warning);
 		return;
 	}
 	if (!s->proving && to_be_proven(s, r)) {
@@ -470,7 +473,7 @@ static void take_facts(struct pg_session *s)
 			return;
 		}
 		s->facts_count++;
-		s->received = 0;
+		s->answered = s->received;
 		if (s->facts_count == (only ? 1 : 2) && !s->facts) {
 			s->facts = res;
 			continue;
@@ -557,16 +560,6 @@ int pg_session_fd(const struct pg_session *s, short *events)
 	return PQsocket(s->conn);
 }
 
-/* How much has come at least; a server that sends without end is not read. */
-static bool receives_too_much(struct pg_session *s)
-{
-	int waits = 0;
-
-	if (ioctl(PQsocket(s->conn), FIONREAD, &waits) == 0 && waits > 0)
-		s->received += (size_t)waits;
-	return s->received > ANSWER_BYTES;
-}
-
 enum pg_session_state pg_session_turn(struct pg_session *s)
 {
 	if (s->state == PG_BAD)
@@ -575,7 +568,8 @@ enum pg_session_state pg_session_turn(struct pg_session *s)
 		connect_on(s);
 		return s->state;
 	}
-	if (receives_too_much(s)) {
+	s->received = pg_received(PQsocket(s->conn), s->received);
+	if (s->received - s->answered > ANSWER_BYTES) {
 		pg_session_end(s, "the server sends more than it was asked for");
 		return s->state;
 	}
@@ -587,8 +581,8 @@ enum pg_session_state pg_session_turn(struct pg_session *s)
 		take_facts(s);
 	if (s->state == PG_UP)
 		take_results(s);
-	if (s->warned && s->state != PG_BAD)
-		pg_session_end(s, WARNED);
+	if (s->warning[0])
+		pg_session_end(s, s->warning);
 	return s->state;
 }
 

@@ -1,9 +1,12 @@
 #include "sys/pg/pg_sql.h"
 
-#include <limits.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
+
+/* As a number that can be in a text. */
+#define PG_PAYLOAD_MAX 147408
 
 /* ---- texts ---- */
 
@@ -42,6 +45,11 @@
 /* APPEND and BEAT: what comes before, $8 and $9. */
 #define PLACE "AND last_index = $8::int8 AND last_term = $9::int8 "
 
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x)  TEXT_OF_(x)
+#define PAYLOAD_MAX TEXT_OF(PG_PAYLOAD_MAX)
+static_assert(PG_PAYLOAD_MAX == RECORD_PAYLOAD_MAX, "the largest payload");
+
 static const char *const texts[PG_QUERY_COUNT] = {
     [PG_LOOK] = "SELECT 1::int8, " ROW "FROM rmq_cluster WHERE id = 1",
 
@@ -70,9 +78,11 @@ static const char *const texts[PG_QUERY_COUNT] = {
 	"dug AS (DELETE FROM rmq_log USING fence, unnest($8::int8[], $9::int8[]) AS d (a, b) "
 	"WHERE \"index\" >= d.a AND \"index\" <= d.b AND kind <> 6 RETURNING 1) " ROW_OF_FENCED,
 
-    /* octet_length() does not read what it measures. */
+    /* octet_length() does not read what it measures.  A payload that none of ours is as long as is not sent. */
     [PG_READ] =
-	"SELECT 1::int8, " ROW ", l.i, l.t, l.k, l.p, l.n FROM rmq_cluster LEFT JOIN "
+	"SELECT 1::int8, " ROW ", l.i, l.t, l.k, "
+	"CASE WHEN octet_length(l.p) <= " PAYLOAD_MAX
+	" THEN l.p END, l.n FROM rmq_cluster LEFT JOIN "
 	"(SELECT i, t, k, p, n FROM (SELECT f.i, f.t, f.k, f.p, count(*) OVER () AS n, "
 	"sum(octet_length(f.p)) OVER (ORDER BY f.i) AS s FROM "
 	"(SELECT \"index\" AS i, term AS t, kind AS k, payload AS p FROM rmq_log "
