@@ -298,7 +298,6 @@ void database_link_why(const struct cluster *c, struct why_database *w)
 	w->address = l->server.address;
 	w->converts = database_link_converts(c);
 	w->trouble = l->status.trouble == DATABASE_NONE || w->converts ? NULL : l->trouble;
-	w->unfounded = l->status.trouble == DATABASE_UNFOUNDED;
 	w->async = l->server.address[0] && l->server.durability == PG_ASYNC
 		       ? l->server.why_async
 		       : NULL;

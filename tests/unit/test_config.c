@@ -85,14 +85,14 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	struct config filed;
 	char text[4096] = "";
 	(void)state;
-	for (int i = 0; config_rows[i].help; i++)
+	for (int i = 0; i < CONFIG_SETTING_dsn; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s = %s\n",
 		    config_rows[i].name, values[i]);
 	assert_int_equal(parse(text), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
 	filed = config;
 	config_init(&config);
-	for (int i = 0; config_rows[i].help; i++)
+	for (int i = 0; i < CONFIG_SETTING_dsn; i++)
 		assert_int_equal(
 		    config_option(&config, config_rows[i].code, values[i], &why), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
@@ -301,6 +301,12 @@ static void what_a_database_needs_is_complete_or_refused(void **state)
 	assert_int_equal(config_read_dsn(&config, &why), RMQ_E_OK);
 	config_forget(&config);
 	assert_string_equal(config.dsn, "");
+	/* Options are seen by all who may see processes. */
+	assert_int_equal(
+	    config_option(&config, config_rows[CONFIG_SETTING_dsn].code, "host=h", &why),
+	    RMQ_E_USAGE);
+	assert_string_equal(why.text,
+	    "--dsn: others see options: set it in the file of settings, or use --dsn-file");
 }
 
 /* A connection string may hold a password. */

@@ -416,14 +416,7 @@ static void admitted(struct why *w, const struct why_seen *s)
 
 static void database(struct why *w, const struct why_seen *s)
 {
-	const struct why_database *d = &s->database;
-
-	if (!d->trouble)
-		return;
-	say(w, CONTROL_REASON_DATABASE, "%s", d->trouble);
-	if (d->unfounded && !s->member && !s->joining)
-		say(w, CONTROL_REASON_DATABASE,
-		    "on the first node of a new cluster, once: rmq-cluster init");
+	say_if(w, CONTROL_REASON_DATABASE, s->database.trouble);
 }
 
 /* It is allowed, and is to be heard of all the same. */

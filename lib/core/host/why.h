@@ -32,7 +32,6 @@ struct why_database {
 	bool used;	     /* there is one */
 	const char *address; /* "": it was not reached yet */
 	const char *trouble; /* what is wrong with it */
-	bool unfounded;	     /* its tables are absent, or hold nothing */
 	const char *async;   /* why it waits for no standby, which is allowed */
 	bool converts; /* the log here is still that of one node, with the built-in engine */
 };

@@ -15,7 +15,6 @@
 #include "sys/stream/lines.h"
 
 static_assert(CONFIG_SETTINGS_COUNT <= 64, "a set of settings is 64 bits");
-static_assert(CONFIG_SETTING_dsn + 1 == CONFIG_SETTINGS_COUNT, "what is no option comes last");
 
 /* ---- values: true, or *why; nothing is written on failure ---- */
 
@@ -293,6 +292,9 @@ enum rmq_error config_option(struct config *c, int value, const char *arg, struc
 	const char *what;
 	assert(value >= CONFIG_OPTION && value < CONFIG_OPTION + CONFIG_SETTINGS_COUNT);
 	enum config_setting setting = (enum config_setting)(value - CONFIG_OPTION);
+	if (setting == CONFIG_SETTING_dsn)
+		return reason_set(why, RMQ_E_USAGE,
+		    "--dsn: others see options: set it in the file of settings, or use --dsn-file");
 	if (!set(c, setting, arg, &what))
 		return reason_set(
 		    why, RMQ_E_USAGE, "--%s: %s", config_rows[setting].name, what);

@@ -4,8 +4,7 @@
  * each knows all settings.
  *
  * A setting is a line in CONFIG_SETTINGS, and nothing else: its member in struct config, its
- * option, its line of help and its check come from there.  One that is no option has no help, and comes
- * last.
+ * option, its line of help and its check come from there.
  */
 #ifndef RMQ_SYS_PROCESS_CONFIG_H
 #define RMQ_SYS_PROCESS_CONFIG_H
@@ -38,8 +37,8 @@ struct config_seeds {
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
  * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; enforce is whether it is not; control
- * is a socket, with an empty path if the value is "none"; a secret is never shown, and no option: others
- * see those.
+ * is a socket, with an empty path if the value is "none"; a secret is never shown, and refused as
+ * an option: others see those.
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
 #define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
@@ -95,7 +94,7 @@ struct config_seeds {
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients") \
 	X(engine,           "engine",           engine,   "built-in", "built-in|postgresql", "who keeps the log: the nodes, or a database") \
 	X(dsn_file,         "dsn-file",         path,     NULL,      "FILE", "where that database is: a line of libpq") \
-	X(dsn,              "dsn",              secret,   NULL,      NULL, NULL)
+	X(dsn,              "dsn",              secret,   NULL,      "STRING", "that line itself; only in the file of settings")
 /* clang-format on */
 
 enum config_setting {
@@ -130,7 +129,7 @@ bool config_seed_parse(struct config_seed *seed, const char *word, const char **
 void config_init(struct config *c);
 
 #define CONFIG_OPTION 1000
-/* A row for each setting, in their order; the first one without help ends the options. */
+/* An option for each setting, in their order; a row of zeros ends them. */
 extern const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1];
 
 /* `value` is what getopt_long() gave back.  RMQ_E_USAGE: "--NAME: text". */
