@@ -334,6 +334,25 @@ static void it_does_not_feed_one_that_hears_a_leader(void **state)
 	raft_free(f.raft);
 }
 
+static void what_it_fed_is_compared_again_with_a_leader(void **state)
+{
+	(void)state;
+	struct fixture f = begin((struct raft_id){{0}});
+	struct raft_run run = {.first = 2, .term = 2, .count = 1, .kind = RECORD_NOOP};
+	struct raft_id to;
+
+	hears(&f, from_table(&run));
+	stored(&f);
+	hears(&f, (struct raft_message){
+		      .type = RAFT_APPEND, .from = id_of(2), .term = 2, .place = {1, 1}});
+	assert_int_equal(sent(&f, RAFT_APPENDED, &to), 1);
+	for (size_t i = 0; i < f.count; i++) {
+		if (f.actions[i].type == RAFT_SEND)
+			assert_int_equal(f.actions[i].message.place.index, 1);
+	}
+	raft_free(f.raft);
+}
+
 static void leadership_goes_to_members_that_may_lead(void **state)
 {
 	(void)state;
@@ -390,6 +409,7 @@ int main(void)
 	    cmocka_unit_test(what_a_disk_has_forgotten_is_sent_anew),
 	    cmocka_unit_test(it_feeds_a_node_that_hears_no_leader),
 	    cmocka_unit_test(it_does_not_feed_one_that_hears_a_leader),
+	    cmocka_unit_test(what_it_fed_is_compared_again_with_a_leader),
 	    cmocka_unit_test(leadership_goes_to_members_that_may_lead),
 	    cmocka_unit_test(who_is_told_to_lead_asks_it_at_once),
 	};

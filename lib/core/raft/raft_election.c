@@ -73,6 +73,7 @@ void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
 		r->vote = (struct raft_id){{0}};
 		r->term_seq = raft_dirty(r);
 		r->verified = r->round = r->refused.index = 0;
+		r->fed = false;
 	}
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_delay(r);

@@ -610,6 +610,18 @@ static void take_commit(struct raft *r, const struct raft_message *m, uint64_t e
 	}
 }
 
+/*
+ * The sole voter may have lost again what nobody has counted, and a leader's log need not hold it: what is
+ * known to be in that is what is committed.
+ */
+static void whom_it_compares(struct raft *r, struct raft_id from)
+{
+	bool sole = raft_is_sole(r, from);
+	if (!sole && r->fed && r->verified > r->commit && !RMQ_VARIANT(FED_IS_VERIFIED))
+		r->verified = r->commit;
+	r->fed = sole;
+}
+
 void raft_replication_append(struct raft *r, const struct raft_message *m)
 {
 	if (m->term < r->term) {
@@ -625,6 +637,7 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	    !raft_is_sole(r, r->leader))
 		return;
 	raft_election_follow(r, m->term, m->from);
+	whom_it_compares(r, m->from);
 	r->soon_until = 0;
 	raft_election_delay(r);
 	r->heard = r->appended = r->now;

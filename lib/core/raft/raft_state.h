@@ -108,6 +108,7 @@ struct raft {
 	uint64_t appended;    /* follower: the leader's last APPEND */
 	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
 	uint64_t verified;    /* compared with this leader's log in this term */
+	bool fed;	      /* some of that only with what the sole voter keeps */
 	struct raft_place
 	    refused;	   /* index 0: none; a refusal that waits for the term's STORE */
 	uint64_t reported; /* COMMITTED so far */
