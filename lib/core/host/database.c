@@ -163,7 +163,7 @@ void database_down(struct database *d, const char *why, uint64_t now_ms)
 {
 	at(d, now_ms);
 	assert(d->under_way == 0);
-	if (d->lead.term > 0) {
+	if (d->lead.term > 0 && !RMQ_VARIANT(UNKNOWN_IS_DONE)) {
 		d->resets = true;
 		database_lead_end(d);
 	}

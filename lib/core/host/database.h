@@ -88,8 +88,9 @@ struct database_statement {
 	uint64_t term;		/* TAKE: that is asked for; APPEND, DIG: of the leadership */
 	struct raft_place
 	    place; /* TAKE: this log's last record; APPEND: what comes before the runs */
-	struct raft_place last;	 /* APPEND: of the table after it */
-	uint64_t commit;	 /* TAKE, APPEND, DIG: as this node knows it */
+	struct raft_place last; /* APPEND: of the table after it */
+	/* APPEND, DIG: as this node knows it; TAKE: the same if the table is empty, or still being filled */
+	uint64_t commit;
 	struct raft_place cover; /* APPEND, DIG; index 0: none */
 	uint32_t lease_ms;	 /* TAKE, APPEND, DIG */
 	const struct raft_run

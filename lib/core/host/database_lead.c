@@ -7,9 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* After a statement failed the next one with records comes so much later, at most. */
-#define RETRY_MS_MAX 1000
-
 /* ---- records that wait ---- */
 
 static void waiting_push(struct waiting *w, const struct raft_run *run, struct piece piece)
@@ -250,8 +247,10 @@ void database_lead_append(
 	if (m->round > l->round)
 		l->round = m->round;
 	if (RMQ_VARIANT(ROUND_UNASKED) ||
-	    (RMQ_VARIANT(LEASE_IS_PROOF) && d->now - l->fresh_at < d->election_ms))
+	    (RMQ_VARIANT(LEASE_IS_PROOF) && d->now - l->fresh_at < d->election_ms)) {
 		l->round_done = l->round;
+		d->answers = true;
+	}
 	/* A heartbeat names what the core knows to be here, which is there. */
 	if (raft_message_bulk(m) && !follows(d, m))
 		return;
@@ -441,8 +440,8 @@ static void failed(struct database *d, const struct given *g)
 	struct lead *l = &d->lead;
 
 	l->retry_ms = l->retry_ms > 0 ? 2 * l->retry_ms : d->heartbeat_ms / 4 + 1;
-	if (l->retry_ms > RETRY_MS_MAX)
-		l->retry_ms = RETRY_MS_MAX;
+	if (l->retry_ms > d->election_ms)
+		l->retry_ms = d->election_ms;
 	l->retry_at = d->now + l->retry_ms;
 	l->round_given = l->round_done;
 	if (g->runs > 0) {
@@ -480,8 +479,6 @@ void database_lead_result(
 		return;
 	if (RMQ_VARIANT(UNKNOWN_IS_DONE) && outcome == DATABASE_UNKNOWN)
 		outcome = DATABASE_DONE;
-	if (RMQ_VARIANT(UNKNOWN_IS_FAILED) && outcome == DATABASE_UNKNOWN)
-		outcome = DATABASE_FAILED;
 	switch (outcome) {
 	case DATABASE_DONE:
 		if (!g->vain)

@@ -148,7 +148,9 @@ bool database_vote_give(struct database *d)
 		struct given *g = database_give(d, DATABASE_TAKE);
 		g->term = d->statement.term = d->asked.term;
 		d->statement.place = d->asked.place;
-		d->statement.commit = d->agreed.index;
+		/* Else it would hide that the table lacks what it had. */
+		if (is_empty(&d->row) || !is_filled(&d->row))
+			d->statement.commit = d->agreed.index;
 		d->asked.term = 0;
 		return true;
 	}
@@ -213,10 +215,8 @@ static void taken(struct database *d, const struct given *g, const struct databa
 {
 	bool done = r->outcome == DATABASE_DONE;
 
-	if (RMQ_VARIANT(VOTE_UNKNOWN_GIVEN) && r->outcome == DATABASE_UNKNOWN) {
-		database_lead_begin(d, g);
+	if (RMQ_VARIANT(VOTE_UNKNOWN_GIVEN) && r->outcome == DATABASE_UNKNOWN)
 		vote(d, RAFT_VOTED, g->term, true);
-	}
 	if ((!done && r->outcome != DATABASE_FENCED) || !database_vote_row(d, g, r))
 		return;
 	if (done && (d->row.term != g->term || !raft_id_eq(d->row.leader, d->node))) {
