@@ -39,7 +39,7 @@ struct bench {
 static uv_loop_t loop;
 static uv_poll_t input;
 static struct pg_link *link_up;
-static uint64_t numbers;
+static uint64_t numbers, submitted, answered;
 static struct bench bench;
 static const char *const outcomes[] = {"DONE", "FENCED", "FAILED", "UNKNOWN"};
 
@@ -53,6 +53,12 @@ static struct raft_id id_of(const char *word)
 static uint64_t number_of(const char *word)
 {
 	return strtoull(word, NULL, 10);
+}
+
+static void submit(const struct database_statement *s)
+{
+	submitted++;
+	pg_link_submit(link_up, s);
 }
 
 static void fill(uint8_t *bytes, size_t size, uint64_t index)
@@ -134,6 +140,7 @@ static void bench_result(const struct database_result *r)
 static void on_result(void *arg, const struct database_result *r)
 {
 	(void)arg;
+	answered++;
 	if (bench.times > 0) {
 		bench_result(r);
 		return;
@@ -161,6 +168,9 @@ static void on_up(void *arg, const struct pg_server *s)
 static void on_down(void *arg, const char *why)
 {
 	(void)arg;
+	if (answered != submitted)
+		printf(
+		    "bug: %llu are not answered\n", (unsigned long long)(submitted - answered));
 	printf("down %s\n", why);
 	fflush(stdout);
 }
@@ -194,7 +204,7 @@ static void append(struct database_statement *s, unsigned count, unsigned size, 
 	s->run_count = count;
 	s->terms = &begins;
 	s->term_count = count > 0 && s->place.term != s->term;
-	pg_link_submit(link_up, s);
+	submit(s);
 	free(runs);
 	free(pieces);
 	free(bytes);
@@ -218,7 +228,7 @@ static void dig(struct database_statement *s, char *const *words, int count)
 		ranges[s->range_count++] =
 		    (struct hole_range){number_of(words[i]), (uint32_t)number_of(words[i + 1])};
 	s->ranges = ranges;
-	pg_link_submit(link_up, s);
+	submit(s);
 }
 
 static void run_bench(struct database_statement *s, char *const *words)
@@ -250,15 +260,15 @@ static void command(char *const *words, int count)
 	s.lease_ms = 5000;
 	if (strcmp(words[0], "found") == 0) {
 		s.verb = DATABASE_FOUND;
-		pg_link_submit(link_up, &s);
+		submit(&s);
 	} else if (strcmp(words[0], "look") == 0) {
 		s.verb = DATABASE_LOOK;
-		pg_link_submit(link_up, &s);
+		submit(&s);
 	} else if (strcmp(words[0], "take") == 0) {
 		s.verb = DATABASE_TAKE;
 		s.commit = number_of(words[6]);
 		s.lease_ms = (uint32_t)number_of(words[7]);
-		pg_link_submit(link_up, &s);
+		submit(&s);
 	} else if (strcmp(words[0], "append") == 0 || strcmp(words[0], "gap") == 0) {
 		s.commit = number_of(words[8]);
 		append(&s, (unsigned)number_of(words[6]), (unsigned)number_of(words[7]),
@@ -273,7 +283,7 @@ static void command(char *const *words, int count)
 		s.from = number_of(words[2]);
 		s.rows = (uint32_t)number_of(words[3]);
 		s.bytes = (uint32_t)number_of(words[4]);
-		pg_link_submit(link_up, &s);
+		submit(&s);
 	} else if (strcmp(words[0], "drop") == 0) {
 		pg_link_drop(link_up, words[1]);
 	} else if (strcmp(words[0], "quit") == 0) {

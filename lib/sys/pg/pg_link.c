@@ -83,9 +83,48 @@ static void tell(struct pg_link *l, const struct pg_note *n)
 		l->host.down(l->host.arg, n->why);
 		break;
 	case PG_NOTE_RESULT:
+		l->outstanding--;
 		l->host.result(l->host.arg, &n->answer->result);
 		break;
 	}
+}
+
+static struct pg_note *note_of_failed(struct pg_link *l)
+{
+	struct pg_note *n = memory_new(sizeof(*n));
+	struct pg_request *r = STAILQ_FIRST(&l->submitted);
+
+	STAILQ_REMOVE_HEAD(&l->submitted, entry);
+	n->type = PG_NOTE_RESULT;
+	n->answer = memory_new(sizeof(*n->answer));
+	n->answer->result.number = r->number;
+	pg_answer_text(n->answer, DATABASE_FAILED, PG_NO_CONNECTION);
+	pg_request_free(r);
+	return n;
+}
+
+/*
+ * Under the lock.  What was submitted before the loop knew that the connection is gone is answered before it is
+ * told: by the thread, and what that has not taken yet, as it may be looking up a name, by us.  NULL: none, or
+ * the thread is about to answer.
+ */
+static struct pg_note *next_note(struct pg_link *l)
+{
+	struct pg_note *first = STAILQ_FIRST(&l->notes), *n = first;
+	struct pg_request *r;
+	unsigned count = 0;
+
+	if (first && first->type == PG_NOTE_DOWN && l->outstanding > 0) {
+		while (n && n->type != PG_NOTE_RESULT)
+			n = STAILQ_NEXT(n, entry);
+		STAILQ_FOREACH (r, &l->submitted, entry)
+			count++;
+		if (!n && count == l->outstanding)
+			return note_of_failed(l);
+	}
+	if (n)
+		STAILQ_REMOVE(&l->notes, n, pg_note, entry);
+	return n;
 }
 
 /* The host may close the link in any of them; the memory stays until the loop has closed the handle. */
@@ -95,9 +134,7 @@ static void on_notes(uv_async_t *async)
 
 	for (;;) {
 		pthread_mutex_lock(&l->lock);
-		struct pg_note *n = l->closing ? NULL : STAILQ_FIRST(&l->notes);
-		if (n)
-			STAILQ_REMOVE_HEAD(&l->notes, entry);
+		struct pg_note *n = l->closing ? NULL : next_note(l);
 		pthread_mutex_unlock(&l->lock);
 		if (!n)
 			return;
@@ -173,7 +210,6 @@ enum rmq_error pg_link_start(struct pg_link *l, struct reason *why)
 		return reason_set(
 		    why, RMQ_E_IO, "no thread for the database: %s", strerror(err));
 	}
-	l->started = true;
 	return RMQ_E_OK;
 }
 
@@ -182,6 +218,7 @@ void pg_link_submit(struct pg_link *l, const struct database_statement *s)
 	struct pg_request *r = pg_request_new(s);
 
 	r->epoch = l->epoch;
+	l->outstanding++;
 	pthread_mutex_lock(&l->lock);
 	STAILQ_INSERT_TAIL(&l->submitted, r, entry);
 	pthread_mutex_unlock(&l->lock);

@@ -28,8 +28,8 @@ struct pg_link {
 	/* Of the loop only: */
 	uv_async_t async;
 	struct pg_link_host host;
-	uint64_t epoch; /* of the connection that it knows to be up; 0: none */
-	bool started;
+	uint64_t epoch;	      /* of the connection that it knows to be up; 0: none */
+	unsigned outstanding; /* submitted, and not told what became of it */
 	/* Under the lock: */
 	pthread_mutex_t lock;
 	struct pg_requests submitted;
@@ -40,6 +40,8 @@ struct pg_link {
 	bool running; /* and the thread is still there: the last of both frees the memory */
 	STAILQ_HEAD(, pg_note) notes;
 };
+
+#define PG_NO_CONNECTION "there is no connection"
 
 /* The thread's life, to be called on it; returns when the link is closing. */
 void pg_worker_run(struct pg_link *l);

@@ -115,6 +115,17 @@ static void take_answers(struct worker *w, uint64_t now_ms)
 	}
 }
 
+/* What is for a connection that is gone; all before it is answered. */
+static void fail_stale(struct worker *w)
+{
+	struct pg_request *r;
+
+	while ((r = STAILQ_FIRST(&w->pending)) && (!w->up || r->epoch != w->epoch)) {
+		STAILQ_REMOVE_HEAD(&w->pending, entry);
+		tell_failed(w, r, PG_NO_CONNECTION);
+	}
+}
+
 /* It is bad: its answers are told, then that it is down. */
 static void lose(struct worker *w, uint64_t now_ms, uint64_t retry_at)
 {
@@ -127,6 +138,7 @@ static void lose(struct worker *w, uint64_t now_ms, uint64_t retry_at)
 	pg_session_free(w->up);
 	w->up = NULL;
 	h->retry_at = retry_at;
+	fail_stale(w);
 	tell_down(w, text);
 }
 
@@ -253,24 +265,26 @@ static void take_input(struct worker *w, uint64_t now_ms)
 	memcpy(why, l->drop_why, sizeof(why));
 	l->drop_epoch = 0;
 	pthread_mutex_unlock(&l->lock);
+	fail_stale(w);
 	if (drop) {
 		pg_session_end(w->up, why);
 		lose(w, now_ms, now_ms + (w->dsn.hosts > 1 ? AVOID_MS : RETRY_LAST_MS));
 	}
 }
 
-/* What is for a connection that is gone was overtaken by nothing: all before it is answered. */
 static void send_pending(struct worker *w, uint64_t now_ms)
 {
 	struct pg_request *r;
 
+	fail_stale(w);
 	while ((r = STAILQ_FIRST(&w->pending))) {
-		bool mine = w->up && r->epoch == w->epoch;
-		if (mine && r->bad && pg_session_waiting(w->up) > 0)
+		/* It is answered in its turn; or the connection was lost by the one before. */
+		if ((r->bad && pg_session_waiting(w->up) > 0) ||
+		    pg_session_state(w->up) != PG_UP)
 			return;
 		STAILQ_REMOVE_HEAD(&w->pending, entry);
-		if (!mine || r->bad) {
-			tell_failed(w, r, r->bad ? r->bad : "there is no connection");
+		if (r->bad) {
+			tell_failed(w, r, r->bad);
 			continue;
 		}
 		if (pg_session_waiting(w->up) == 0)
@@ -346,6 +360,7 @@ void pg_worker_run(struct pg_link *l)
 		if (!w.up)
 			tell_all_down(&w);
 		send_pending(&w, now_ms);
+		watch_up(&w, now_ms);
 		wait(&w);
 	}
 	for (unsigned i = 0; i < w.dsn.hosts; i++)
