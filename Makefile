@@ -196,18 +196,18 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint check-deb
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-postgres check-crash check-fuzz check-man check-lint check-deb
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster fuzz
+	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster postgres fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 bench: all $(BENCHES) $(B)/cli/keyclient
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench $(PARTS)
-bench-cluster: all $(BENCHES) $(B)/cluster/flood
+bench-cluster: all $(BENCHES) $(B)/cluster/flood $(POSTGRES)
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster $(PARTS)
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
@@ -266,11 +266,12 @@ help:
 	@echo '  completions          for bash, zsh and fish, into build/MODE/completions'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -postgres -crash -fuzz -man -lint -deb -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench [PARTS=...]    measures; figures are ratios to a ceiling of the same run'
-	@echo '  bench-cluster        the same for a cluster of three nodes on this machine'
+	@echo '  bench-cluster        the same for a cluster of three nodes on this machine; with'
+	@echo '                       RMQ_ENGINE=postgresql: of that engine'
 	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
 	@echo '  format               clang-format in place'
 	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='

@@ -13,13 +13,15 @@
 # role rmq, which may do nothing else.
 
 pg_user=${pg_user:-postgres}
-pg_port=${pg_port:-$((32000 + $$ % 20000))}
+pg_port=${pg_port:-$((8000 + $$ * 7 % 11000))}
 pg_fsync=${pg_fsync:-on}
 pg_net=${pg_net:-}
 pg_disk_mib=${pg_disk_mib:-}
 pg_dir=
 pg_count=0
 pg_as=()
+# Whether anything but statements was done to them since pg_up.
+pg_changed=
 
 # pg_possible: whether there is a server to be started.  $pg_as: what runs a command as a user who is
 # not root.  In a user namespace of ours, where nobody else is, that is one more of them.
@@ -50,7 +52,7 @@ pg_number() {
 pg_up() {
 	local i
 	pg_possible || { echo "no PostgreSQL server can be started: sh contrib/packages test" >&2 && return 1; }
-	pg_count=${1:-3}
+	pg_count=${1:-3} pg_changed=
 	pg_dir=$(mktemp -d "${TMPDIR:-/tmp}/rmq-pg.XXXXXX") || return 1
 	chmod 711 "$pg_dir"
 	for i in . $(seq "$pg_count"); do
@@ -141,6 +143,7 @@ pg_pid() {
 # pg_signal I STOP|CONT|KILL: to all its processes, which are in no group together.
 pg_signal() {
 	local pid
+	pg_changed=yes
 	pid=$(pg_pid "$1")
 	[ -n "$pid" ] || return 0
 	[ "$2" = CONT ] || kill -STOP "$pid" 2>/dev/null
@@ -157,6 +160,7 @@ pg_kill() {
 
 # pg_stop I: in order, and does not wait for clients.
 pg_stop() {
+	pg_changed=yes
 	kill -INT "$(pg_pid "$1")"
 	wait "$(pg_pid "$1")" 2>/dev/null
 	eval "pg_pid_$1="
@@ -169,7 +173,23 @@ pg_sql() {
 
 # pg_promote I: the standby takes clients' changes when this returns.
 pg_promote() {
+	pg_changed=yes
 	[ "$(pg_sql "$1" "SELECT pg_promote(true, 30)")" = t ]
+}
+
+# pg_failover I J: of these standbys, whose primary gives them nothing more, the one that has most becomes
+# the primary; its number is in $pg_primary.  The other one follows it.
+pg_failover() {
+	local other=$2
+	pg_primary=$1
+	if [ "$(pg_received "$1")" -lt "$(pg_received "$2")" ]; then
+		pg_primary=$2 other=$1
+	fi
+	pg_promote "$pg_primary" && pg_follow "$other" "$pg_primary"
+}
+
+pg_received() {
+	pg_sql "$1" "SELECT (pg_last_wal_receive_lsn() - '0/0')::bigint"
 }
 
 # pg_follow I J: the running standby follows server J from now on.
@@ -192,6 +212,7 @@ pg_in_sync() {
 
 # pg_set I SETTING VALUE
 pg_set() {
+	pg_changed=yes
 	pg_sql "$1" "ALTER SYSTEM SET $2 = '$3'" && [ "$(pg_sql "$1" "SELECT pg_reload_conf()")" = t ]
 }
 
@@ -210,6 +231,22 @@ pg_dsn() {
 		ports=$ports${ports:+,}$(pg_number "$i")
 	done
 	echo "host=$hosts port=$ports user=rmq dbname=$name target_session_attrs=read-write connect_timeout=2"
+}
+
+# nodes_dsn: of $pg_name, for nodes.  Those with networks that servers are not in find the sockets.
+nodes_dsn() {
+	if [ -n "$nodes_net" ] && [ -z "$pg_net" ]; then
+		pg_dsn "$pg_name" | sed "s|127[.]0[.]0[.]1|$pg_dir|g"
+	else
+		pg_dsn "$pg_name"
+	fi
+}
+
+# pg_has_log_of I J: the table of server I has the records that node J has on its disk.
+pg_has_log_of() {
+	pg_sql "$1" "SELECT index FROM rmq_log ORDER BY index" "$pg_name" >"$work/table" &&
+		"$bin/rmq-journal" dump "$work/n$2/disk/data" | sed 's/^{"index":\([0-9]*\).*/\1/' |
+		cmp -s - "$work/table"
 }
 
 pg_down() {
