@@ -459,16 +459,12 @@ static bool may_found(struct cluster *c, struct command *m, struct raft_id *clus
 
 	if (!database_link_used(c))
 		return true;
-	switch (database_link_found(c, cluster, text)) {
-	case COMMANDS_MAY:
-		return true;
-	case COMMANDS_HOLD:
+	enum rmq_error err = database_link_found(c, cluster, text);
+	if (err == RMQ_E_BUSY)
 		event(c, m, COMMAND_FOUND);
-		break;
-	case COMMANDS_STOP:
-		end(c, m, RMQ_E_EXISTS, text);
-	}
-	return false;
+	else if (err)
+		end(c, m, err, text);
+	return !err;
 }
 
 /* Makes a cluster of this node, or says why not. */
@@ -678,10 +674,6 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		text =
 		    "no leader is known: members are removed by a majority of the voters; if "
 		    "that is lost for good, see rmq-cluster recover";
-	if (m->life.state == COMMAND_FOUNDS && c->database.status.trouble != DATABASE_NONE) {
-		err = RMQ_E_NO_DAEMON;
-		text = c->database.trouble;
-	}
 	event(c, m, COMMAND_LATE);
 	end(c, m, err, text);
 }

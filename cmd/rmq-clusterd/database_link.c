@@ -12,6 +12,9 @@
 /* What goes on is said again so often, if it is in other words. */
 #define SAY_MS 60000
 
+/* How long a command waits for the database. */
+#define FOUND_MS 5000
+
 bool database_link_used(const struct cluster *c)
 {
 	return c->config.engine != RAFT_ENGINE_BUILT_IN;
@@ -108,17 +111,34 @@ void database_link_dig(
 
 /* ---- making a cluster ---- */
 
-enum commands_verdict database_link_found(
-    struct cluster *c, struct raft_id *cluster, char *text)
+/* What a command is told that has waited for long; it may be repeated. */
+static enum rmq_error not_founded(struct cluster *c, char *text)
+{
+	struct database_link *l = &c->database;
+
+	if (cluster_now(c) < l->asked_ms + FOUND_MS)
+		return RMQ_E_BUSY;
+	l->asked = false;
+	/* What is under way says more than what has failed before. */
+	if (l->status.trouble != DATABASE_NONE && l->status.under_way == 0)
+		snprintf(text, TEXT_MAX + 1, "%s", l->trouble);
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "the database at %.100s does not answer, or waits for its standbys",
+		    l->server.address);
+	return RMQ_E_NO_DAEMON;
+}
+
+enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, char *text)
 {
 	struct database_link *l = &c->database;
 	const struct raft_config *config = c->status.config;
 
 	if (config && !is_alone(c, config)) {
 		snprintf(text, TEXT_MAX + 1,
-		    "this node has members beside it, which know a newer log maybe: see PostgreSQL as "
-		    "the engine in rmq-cluster(7)");
-		return COMMANDS_STOP;
+		    "this node has members beside it, whose logs may be newer: see PostgreSQL as the "
+		    "engine in rmq-cluster(7)");
+		return RMQ_E_EXISTS;
 	}
 	if (raft_id_none(l->made))
 		randombytes_buf(l->made.bytes, sizeof(l->made.bytes));
@@ -127,16 +147,17 @@ enum commands_verdict database_link_found(
 	if (!l->asked) {
 		database_found(l->driver, *cluster);
 		l->asked = true;
-		return COMMANDS_HOLD;
+		l->asked_ms = cluster_now(c);
+		return RMQ_E_BUSY;
 	}
 	database_status(l->driver, &l->status);
 	if (l->status.found != DATABASE_FOUNDED && l->status.found != DATABASE_REFUSED)
-		return COMMANDS_HOLD;
+		return not_founded(c, text);
 	l->asked = false;
 	if (l->status.found == DATABASE_FOUNDED)
-		return COMMANDS_MAY;
-	snprintf(text, TEXT_MAX + 1, "%s", l->trouble);
-	return COMMANDS_STOP;
+		return RMQ_E_OK;
+	snprintf(text, TEXT_MAX + 1, "%s", l->status.text);
+	return l->status.trouble == DATABASE_FOREIGN ? RMQ_E_EXISTS : RMQ_E_REFUSED;
 }
 
 bool database_link_founds(const struct cluster *c)

@@ -6,7 +6,6 @@
 #ifndef RMQ_CLUSTERD_DATABASE_LINK_H
 #define RMQ_CLUSTERD_DATABASE_LINK_H
 
-#include "core/host/commands.h"
 #include "core/host/database.h"
 #include "sys/pg/pg_link.h"
 #include "sys/process/sandbox.h"
@@ -26,6 +25,7 @@ struct database_link {
 	uint64_t said_ms;
 	struct raft_id made; /* the cluster that this process is to make */
 	bool asked;	     /* FOUND is under way, for a command */
+	uint64_t asked_ms;
 };
 
 /* Whether the engine is a database. */
@@ -53,11 +53,12 @@ void database_link_dig(
     struct cluster *c, uint64_t end, const struct hole_range *ranges, unsigned count);
 
 /*
- * Whether the tables are those of the cluster that this node is to make, or has made alone: COMMANDS_HOLD, it is
- * asked; COMMANDS_STOP, they are another one's, text[TEXT_MAX + 1] says so.  *cluster: its id.
+ * Whether the tables are those of the cluster that this node is to make, or has made alone; *cluster: its
+ * id.  RMQ_E_BUSY: it is asked; else text[TEXT_MAX + 1] says why not: RMQ_E_EXISTS: they are another one's, or this
+ * node is not alone; RMQ_E_REFUSED: they cannot be made; RMQ_E_NO_DAEMON: it cannot be used, or does not answer.
  */
-enum commands_verdict database_link_found(
-    struct cluster *c, struct raft_id *cluster, char *text);
+enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, char *text)
+    __attribute__((warn_unused_result));
 /* Whether it is asked so now. */
 bool database_link_founds(const struct cluster *c);
 /* Whether the log here is that of one node, with the built-in engine, and is to become the database's. */

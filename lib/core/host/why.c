@@ -646,7 +646,7 @@ void why_make(struct why *w, const struct why_seen *s)
 {
 	/* The worst first. */
 	static void (*const reasons[])(struct why * w, const struct why_seen *s) = {refused,
-	    deadly, room, ill, forgot, bad_record, others_down, database, no_leader, rights,
+	    deadly, database, room, ill, forgot, bad_record, others_down, no_leader, rights,
 	    others_ill, async, converts, outside, stopping, leaving, leaderless, min_members,
 	    roles, queue, silent, admitted, well};
 
