@@ -295,6 +295,15 @@ static enum control_synchronous synchronous(const struct pg_server *s)
 	return s->address[0] ? words[s->durability] : CONTROL_SYNCHRONOUS_UNKNOWN;
 }
 
+/* For as long as a node takes to be ill. */
+static bool is_silent(const struct cluster *c)
+{
+	const struct database_status *s = &c->database.status;
+
+	return s->under_way > 0 &&
+	       cluster_now(c) - s->oldest_at_ms >= health_bound(&c->watchdog.health);
+}
+
 void database_link_show(const struct cluster *c, struct cluster_status *s)
 {
 	const struct database_link *l = &c->database;
@@ -303,9 +312,10 @@ void database_link_show(const struct cluster *c, struct cluster_status *s)
 		return;
 	s->engine = raft_engine_text(c->config.engine);
 	s->database = l->server.address;
-	s->database_state = l->status.trouble == DATABASE_NONE
-				? "up"
-				: database_trouble_word(l->status.trouble);
+	s->database_state = l->status.trouble != DATABASE_NONE
+				? database_trouble_word(l->status.trouble)
+			    : is_silent(c) ? "silent"
+					   : "up";
 	s->synchronous = synchronous(&l->server);
 }
 
@@ -319,6 +329,7 @@ void database_link_why(const struct cluster *c, struct why_database *w)
 	w->address = l->server.address;
 	w->converts = database_link_converts(c);
 	w->trouble = l->status.trouble == DATABASE_NONE || w->converts ? NULL : l->trouble;
+	w->silent = is_silent(c);
 	w->async = l->server.address[0] && l->server.durability == PG_ASYNC
 		       ? l->server.why_async
 		       : NULL;
@@ -348,8 +359,11 @@ static void note(struct cluster *c)
 	struct database_link *l = &c->database;
 	uint64_t before = l->changed;
 
+	bool silent = is_silent(c);
 	database_status(l->driver, &l->status);
 	l->changed = l->status.changed;
+	if (is_silent(c) != silent)
+		cluster_changed(c);
 	if (l->changed == before)
 		return;
 	snprintf(l->trouble, sizeof(l->trouble), "%s%.*s",

@@ -171,9 +171,12 @@ static void what_a_database_does_not_confirm_is_not_the_members_fault(void **sta
 	leads();
 	seen.available = seen.confirms = false;
 	seen.database = (struct why_database){.used = true, .address = "pg1:5432"};
+	seen.database.silent = true;
 	assert_says(
-	    "nothing is confirmed: the database at pg1:5432 does not answer what it is sent, "
-	    "or waits for its standbys");
+	    "the database at pg1:5432 does not answer: it waits for its synchronous standbys, "
+	    "or stands still\n"
+	    "nothing is confirmed: the database does not store the records sent to it");
+	assert_int_equal(why.lines[0].reason, CONTROL_REASON_DATABASE);
 }
 
 static void a_member_that_is_not_up_is_named_and_is_no_problem_of_this_node(void **state)

@@ -227,9 +227,7 @@ static void ill(struct why *w, const struct why_seen *s)
 		say(w, reason, "%s", health_text(s->resting));
 	if (s->leads && !s->confirms && s->database.used) {
 		say(w, reason,
-		    "nothing is confirmed: the database at %.100s does not answer what it is sent, or "
-		    "waits for its standbys",
-		    s->database.address);
+		    "nothing is confirmed: the database does not store the records sent to it");
 	} else if (s->leads && !s->confirms) {
 		say(w, reason,
 		    "nothing is confirmed: a majority does not store the records sent to it");
@@ -417,6 +415,11 @@ static void admitted(struct why *w, const struct why_seen *s)
 static void database(struct why *w, const struct why_seen *s)
 {
 	say_if(w, CONTROL_REASON_DATABASE, s->database.trouble);
+	if (!s->database.trouble && s->database.silent)
+		say(w, CONTROL_REASON_DATABASE,
+		    "the database at %.100s does not answer: it waits for its synchronous standbys, or "
+		    "stands still",
+		    s->database.address);
 }
 
 /* It is allowed, and is to be heard of all the same. */

@@ -32,6 +32,7 @@ struct why_database {
 	bool used;	     /* there is one */
 	const char *address; /* "": it was not reached yet */
 	const char *trouble; /* what is wrong with it */
+	bool silent;	     /* then, it owes an answer for long */
 	const char *async;   /* why it waits for no standby, which is allowed */
 	bool converts; /* the log here is still that of one node, with the built-in engine */
 };
