@@ -366,11 +366,14 @@ static void note(struct cluster *c)
 		cluster_changed(c);
 	if (l->changed == before)
 		return;
-	snprintf(l->trouble, sizeof(l->trouble), "%s%.*s",
+	bool interrupted = l->status.trouble == DATABASE_UNFOUNDED && c->status.config &&
+			   is_alone(c, c->status.config);
+	snprintf(l->trouble, sizeof(l->trouble), "%s%.*s%s",
 	    l->status.trouble == DATABASE_AWAY	    ? "the database cannot be used: "
 	    : l->status.trouble == DATABASE_FAILING ? "the database: "
 						    : "",
-	    TEXT_MAX - 32, l->status.text);
+	    TEXT_MAX - 60, l->status.text,
+	    interrupted ? "; if init was interrupted here, repeat it" : "");
 	say(c);
 	cluster_changed(c);
 }
