@@ -372,7 +372,7 @@ static void note(struct cluster *c)
 	    l->status.trouble == DATABASE_AWAY	    ? "the database cannot be used: "
 	    : l->status.trouble == DATABASE_FAILING ? "the database: "
 						    : "",
-	    TEXT_MAX - 60, l->status.text,
+	    TEXT_MAX - 80, l->status.text,
 	    interrupted ? "; if init was interrupted here, repeat it" : "");
 	say(c);
 	cluster_changed(c);
