@@ -9,7 +9,7 @@
  *	take CLUSTER NODE TERM INDEX TERM COMMIT LEASE-MS
  *	append CLUSTER NODE TERM INDEX TERM COUNT SIZE COMMIT	COUNT records behind that place; 0: a heartbeat
  *	gap CLUSTER NODE TERM INDEX TERM COUNT SIZE COMMIT	the same, each second one is a hole
- *	dig CLUSTER NODE TERM COMMIT FIRST COUNT...
+ *	dig CLUSTER NODE TERM COMMIT ROWS FIRST COUNT...
  *	read CLUSTER FROM ROWS BYTES
  *	drop WHY
  *	quit	as the end of stdin
@@ -150,6 +150,8 @@ static void on_result(void *arg, const struct database_result *r)
 		print_row(&r->row);
 	if (r->runs)
 		print_log(r);
+	else if (r->outcome == DATABASE_DONE && !r->row_known)
+		printf(" %s", r->last ? "last" : "more");
 	if (r->text)
 		printf(" because %s", r->text);
 	putchar('\n');
@@ -277,7 +279,8 @@ static void command(char *const *words, int count)
 		s.verb = DATABASE_DIG;
 		s.commit = number_of(words[4]);
 		s.cover = (struct raft_place){s.commit, s.term};
-		dig(&s, words + 5, count - 5);
+		s.rows = (uint32_t)number_of(words[5]);
+		dig(&s, words + 6, count - 6);
 	} else if (strcmp(words[0], "read") == 0) {
 		s.verb = DATABASE_READ;
 		s.from = number_of(words[2]);

@@ -217,12 +217,19 @@ case_what_is_absent_is_a_hole_but_configurations_stay() {
 	ask A "read c 6 1 1" 'DONE*records=6/1 *'
 	ask A "read c 7 10 1000" 'DONE*records= bytes=0 good terms=1/1 last'
 	pg_sql 1 'UPDATE rmq_log SET kind = 6 WHERE "index" = 4' "$db"
-	ask A "dig c b 1 6 1 6" 'FENCED*'
-	ask A "dig c a 1 6 1 3 4 2" 'DONE*'
+	ask A "dig c b 1 6 9 1 6" 'FENCED*'
+	ask A "dig c a 1 6 9 1 3 4 2" 'DONE last'
 	ask A "read c 1 10 1000000" 'DONE*commit=6 cover=6/1*records=4/1,6/1*last'
 	# An older END does not take the place of a newer one.
-	ask A "dig c a 1 5 6 1" 'DONE*'
+	ask A "dig c a 1 5 0 6 1" 'DONE last'
 	ask A "look" 'DONE*commit=6 cover=6/1*'
+	is "records" "$(count_log 1)" 1
+	# So many of them only, however long the ranges are.
+	ask A "append c a 1 6 1 10 100 6" 'DONE*'
+	ask A "dig c a 1 16 4 7 4000000000" 'DONE more'
+	is "records" "$(count_log 1)" 7
+	ask A "dig c a 1 16 4 7 4000000000" 'DONE more'
+	ask A "dig c a 1 16 4 7 4000000000" 'DONE last'
 	is "records" "$(count_log 1)" 1
 }
 

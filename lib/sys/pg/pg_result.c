@@ -243,7 +243,11 @@ static bool shape(const struct pg_request *r, PGresult *const rows[PG_CALLS_MAX]
 {
 	bool reads = r->verb == DATABASE_READ;
 
-	if (!rows[0] || PQnfields(rows[0]) != (int)(reads ? PG_READ_COLUMNS : PG_COLUMNS) ||
+	unsigned columns = reads		     ? PG_READ_COLUMNS
+			   : r->verb == DATABASE_DIG ? PG_DIG_COLUMNS
+						     : PG_COLUMNS;
+
+	if (!rows[0] || PQnfields(rows[0]) != (int)columns ||
 	    PQntuples(rows[0]) > (reads && r->rows > 0 ? (int)r->rows : 1))
 		return false;
 	for (int i = 0; i < PQnfields(rows[0]); i++)
@@ -258,7 +262,7 @@ bool pg_result_read(
     struct pg_answer *a, const struct pg_request *r, PGresult *rows[PG_CALLS_MAX])
 {
 	struct database_result *d = &a->result;
-	uint64_t done = 0, format = 0;
+	uint64_t done = 0, format = 0, dug = 0;
 
 	if (!shape(r, rows))
 		return false;
@@ -274,6 +278,10 @@ bool pg_result_read(
 	/* What was done is done, whatever it says of the row before it. */
 	if (done && (r->verb == DATABASE_APPEND || r->verb == DATABASE_DIG)) {
 		d->row_known = false;
+		d->last = true;
+		if (r->verb == DATABASE_APPEND)
+			return true;
+		d->last = number(rows[0], 0, PG_COLUMN_DUG, &dug) && dug < r->rows;
 		return true;
 	}
 	if (!number(rows[0], 0, PG_COLUMN_FORMAT, &format) || format != PG_FORMAT)

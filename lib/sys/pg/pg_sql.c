@@ -75,8 +75,11 @@ static const char *const texts[PG_QUERY_COUNT] = {
 
     [PG_DIG] =
 	"WITH fence AS (UPDATE rmq_cluster SET " TOLD LEADS "RETURNING id), "
-	"dug AS (DELETE FROM rmq_log USING fence, unnest($8::int8[], $9::int8[]) AS d (a, b) "
-	"WHERE \"index\" >= d.a AND \"index\" <= d.b AND kind <> 6 RETURNING 1) " ROW_OF_FENCED,
+	"dug AS (DELETE FROM rmq_log WHERE \"index\" IN (SELECT l.\"index\" FROM fence, "
+	"unnest($8::int8[], $9::int8[]) AS d (a, b) JOIN rmq_log AS l "
+	"ON l.\"index\" >= d.a AND l.\"index\" <= d.b WHERE l.kind <> 6 LIMIT $10::int8) "
+	"RETURNING 1) SELECT (SELECT count(*) FROM fence)::int8, " ROW
+	", (SELECT count(*) FROM dug)::int8 FROM rmq_cluster WHERE id = 1",
 
     /* octet_length() does not read what it measures.  A payload that none of ours is as long as is not sent. */
     [PG_READ] =
@@ -357,6 +360,8 @@ static void dig(struct encoder *e, const struct database_statement *s)
 	for (unsigned i = 0; i < s->range_count; i++)
 		array_number(e, s->ranges[i].first + s->ranges[i].count - 1);
 	param_end(e);
+	e->r->rows = s->rows > 0 ? s->rows : UINT32_MAX;
+	param_number(e, e->r->rows);
 }
 
 static void take(struct encoder *e, const struct database_statement *s)

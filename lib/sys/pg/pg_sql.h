@@ -50,7 +50,9 @@ enum pg_column {
 	PG_COLUMN_KIND,	   /* int2 */
 	PG_COLUMN_PAYLOAD, /* bytea */
 	PG_COLUMN_FOUND, /* so many records are there, as far as `rows` goes; `bytes` may cut them */
-	PG_READ_COLUMNS
+	PG_READ_COLUMNS,
+	PG_COLUMN_DUG = PG_COLUMNS, /* DIG: so many were deleted */
+	PG_DIG_COLUMNS
 };
 
 const char *pg_query_name(enum pg_query q);
