@@ -142,11 +142,16 @@ static void append(struct sim *sim, struct tables *t, const struct database_stat
 	t->row.last = s->last;
 }
 
-static void dig(struct sim *sim, struct tables *t, const struct database_statement *s)
+/* Whether nothing is left. */
+static bool dig(struct sim *sim, struct tables *t, const struct database_statement *s)
 {
+	uint32_t rows = 0;
+
 	for (unsigned i = 0; i < s->range_count; i++) {
 		const struct hole_range *h = &s->ranges[i];
 		for (uint64_t k = h->first; k < h->first + h->count; k++) {
+			if (t->log[k].kind != RAFT_HOLE && rows++ == s->rows)
+				return false;
 			if (k > t->row.last.index)
 				sim_broken(sim, "a hole after the table's end", k, h->first);
 			if (t->log[k].kind == RECORD_CONFIG)
@@ -157,10 +162,11 @@ static void dig(struct sim *sim, struct tables *t, const struct database_stateme
 			t->log[k].kind = RAFT_HOLE;
 		}
 	}
+	return rows < s->rows;
 }
 
-/* The condition holds. */
-static void apply(struct sim *sim, struct tables *t, const struct database_statement *s,
+/* The condition holds.  Whether nothing is left to do. */
+static bool apply(struct sim *sim, struct tables *t, const struct database_statement *s,
     const struct rec *recs, uint64_t now)
 {
 	switch (s->verb) {
@@ -179,11 +185,11 @@ static void apply(struct sim *sim, struct tables *t, const struct database_state
 		break;
 	case DATABASE_DIG:
 		led(t, s, now);
-		dig(sim, t, s);
-		break;
+		return dig(sim, t, s);
 	default:
 		break;
 	}
+	return true;
 }
 
 /* ---- a server ---- */
@@ -291,7 +297,7 @@ static void execute(struct sim *s, struct request *q, unsigned server)
 		answer(s, q, DATABASE_FENCED);
 		return;
 	}
-	apply(s, on, &q->s, q->recs, server_clock(s, server));
+	q->r.last = apply(s, on, &q->s, q->recs, server_clock(s, server));
 	see(s, q, on, server);
 	if (!writes(q)) {
 		if (q->s.verb == DATABASE_READ) {
@@ -318,7 +324,7 @@ static void replicate(struct sim *s)
 	t->changes = c->next;
 	if (!t->changes)
 		t->changes_end = &t->changes;
-	apply(s, t->confirmed, &c->s, c->recs, server_clock(s, 0));
+	(void)apply(s, t->confirmed, &c->s, c->recs, server_clock(s, 0));
 	if (c->request)
 		answer(s, c->request, DATABASE_DONE);
 	change_free(c);

@@ -41,6 +41,7 @@ struct database *database_new(const struct database_begin *b, uint64_t now_ms)
 	d->election_ms = b->election_ms;
 	d->heartbeat_ms = b->heartbeat_ms;
 	d->now = d->deaf_at = now_ms;
+	d->dig_rows = 8 * DATABASE_DIG_ROWS_MIN;
 	d->feed.next = memory_new(sizeof(*d->feed.next));
 	d->feed.out = memory_new(sizeof(*d->feed.out));
 	database_trouble(d, DATABASE_AWAY, "not connected yet");

@@ -17,8 +17,8 @@
  *	APPEND	row: last, lease, commit (the higher one), cover (the one with the higher index), if term and
  *		leader are the row's and its last place is `place`; and with it the runs that are no holes
  *		go into the log, and `terms` into the boundaries.  Without runs it only asks whether this node still leads.
- *	DIG	row: lease, commit and cover as APPEND, if term and leader are the row's; and with it the records in
- *		the ranges are deleted, but never one of kind CONFIG.
+ *	DIG	row: lease, commit and cover as APPEND, if term and leader are the row's; and with it at most `rows` of
+ *		the records in the ranges are deleted, but never one of kind CONFIG.
  *	READ	the row and records of one snapshot.
  *
  * Times.  `lease_ms` runs by the server's clock, and only keeps others from asking in vain, as hearing a leader does in
@@ -64,9 +64,13 @@ struct database;
 #define DATABASE_APPEND_BYTES (4u << 20)
 #define DATABASE_RUNS_MAX     4096
 #define DATABASE_TERMS_MAX    4096
-/* One DIG: ranges, and all indexes in them. */
-#define DATABASE_RANGES_MAX 4096
-#define DATABASE_DIG_MAX    16384
+/*
+ * One DIG: ranges, of any length, and records that are deleted.  To delete a large one takes a server up to a
+ * millisecond: how many it is adapts to how long the last one took.
+ */
+#define DATABASE_RANGES_MAX   4096
+#define DATABASE_DIG_ROWS_MIN 16
+#define DATABASE_DIG_ROWS_MAX 4096
 /* One READ: records, and bytes of their payloads, or one record. */
 #define DATABASE_READ_ROWS  RAFT_RUNS_MAX
 #define DATABASE_READ_BYTES RAFT_MESSAGE_BYTES
@@ -102,7 +106,7 @@ struct database_statement {
 	const struct hole_range *ranges; /* DIG */
 	unsigned range_count;
 	uint64_t from;	/* READ: from this index on, not 0 */
-	uint32_t rows;	/* READ: at most so many records */
+	uint32_t rows;	/* READ, DIG: at most so many records */
 	uint32_t bytes; /* READ: and payload bytes, but one record always */
 };
 
@@ -148,7 +152,7 @@ struct database_result {
 	 */
 	const struct raft_place *terms;
 	unsigned term_count;
-	bool last;	  /* READ: no record comes after these */
+	bool last; /* READ: no record comes after these; DIG: none is left in the ranges */
 	const char *text; /* FAILED, UNKNOWN: why, for people; NULL: not known */
 };
 

@@ -76,17 +76,8 @@ void database_lead_dig(
 {
 	if (d->lead.term == 0 || d->role != RAFT_LEADER)
 		return;
-	for (unsigned i = 0; i < count; i++) {
-		struct hole_range left = h[i];
-		while (left.count > 0) {
-			struct hole_range part = left;
-			if (part.count > DATABASE_DIG_MAX)
-				part.count = DATABASE_DIG_MAX;
-			digging_push(&d->lead.digging, &part, cover);
-			left.first += part.count;
-			left.count -= part.count;
-		}
-	}
+	for (unsigned i = 0; i < count; i++)
+		digging_push(&d->lead.digging, &h[i], cover);
 }
 
 /* Holes [from, end) that lie before a record. */
@@ -111,7 +102,7 @@ bool database_sweep(
 	for (; records > 0 && l->swept < end && w->end - w->first < DATABASE_RANGES_MAX;
 	     records--) {
 		uint64_t record = log->next(log->arg, l->swept);
-		uint64_t most = l->swept + 16 * DATABASE_DIG_MAX;
+		uint64_t most = l->swept + UINT32_MAX;
 		uint64_t stop = record < end ? record : end;
 		if (stop > most) {
 			sweep_range(d, l->swept, most);
@@ -354,16 +345,14 @@ static void give_dig(struct database *d)
 	struct digging *w = &d->lead.digging;
 	struct given *g = begin(d, DATABASE_DIG);
 	struct database_statement *s = &d->statement;
-	unsigned from = w->first + w->given, n = 0;
-	uint32_t records = 0;
+	unsigned n = w->end - w->first;
 
-	while (from + n < w->end && n < DATABASE_RANGES_MAX &&
-	       records + w->ranges[from + n].count <= DATABASE_DIG_MAX)
-		records += w->ranges[from + n++].count;
-	s->ranges = w->ranges + from;
-	s->range_count = g->ranges = n;
-	s->cover = w->covers[from + n - 1];
-	w->given += n;
+	if (n > DATABASE_RANGES_MAX)
+		n = DATABASE_RANGES_MAX;
+	s->ranges = w->ranges + w->first;
+	s->range_count = g->ranges = w->given = n;
+	s->cover = w->covers[w->first + n - 1];
+	s->rows = d->dig_rows;
 }
 
 static bool is_asked(const struct database *d)
@@ -387,7 +376,8 @@ bool database_lead_give(struct database *d)
 		return false;
 	bool may = d->now >= l->retry_at;
 	bool records = may && l->waiting.first + l->waiting.given < l->waiting.end;
-	bool holes = may && l->digging.first + l->digging.given < l->digging.end;
+	/* One at a time: what is left of it is given again. */
+	bool holes = may && l->digging.given == 0 && l->digging.first < l->digging.end;
 	if (holes && (!l->dug || !records))
 		give_dig(d);
 	else if (records || l->round > l->round_given || (l->beat && !is_asked(d)))
@@ -408,7 +398,23 @@ uint64_t database_lead_due(const struct database *d)
 
 /* ---- results ---- */
 
-static void confirmed(struct database *d, const struct given *g)
+/* Nothing else is confirmed while it runs, and the leadership lasts an election timeout. */
+static void dug(struct database *d, const struct given *g, bool all)
+{
+	struct digging *w = &d->lead.digging;
+	uint64_t ms = d->now - g->at;
+
+	if (ms > d->election_ms / 8 && d->dig_rows > DATABASE_DIG_ROWS_MIN)
+		d->dig_rows /= 2;
+	else if (ms < d->election_ms / 16 && !all && d->dig_rows < DATABASE_DIG_ROWS_MAX)
+		d->dig_rows *= 2;
+	w->given = 0;
+	if (all)
+		w->first += g->ranges;
+}
+
+static void confirmed(
+    struct database *d, const struct given *g, const struct database_result *r)
 {
 	struct lead *l = &d->lead;
 
@@ -421,8 +427,8 @@ static void confirmed(struct database *d, const struct given *g)
 		l->confirmed = g->last;
 	waiting_drop(&l->waiting, g->runs);
 	l->waiting.given -= g->runs;
-	l->digging.first += g->ranges;
-	l->digging.given -= g->ranges;
+	if (g->verb == DATABASE_DIG)
+		dug(d, g, r->last);
 	if (g->round > l->round_done)
 		l->round_done = g->round;
 	l->fresh_at = g->at;
@@ -450,8 +456,9 @@ static void failed(struct database *d, const struct given *g)
 	}
 	if (g->ranges > 0)
 		l->digging.given = 0;
-	for (unsigned i = 0; i < d->under_way && g->runs + g->ranges > 0; i++)
-		d->given[i].vain |= d->given[i].verb == g->verb && d->given[i].term == g->term;
+	for (unsigned i = 0; i < d->under_way && g->runs > 0; i++)
+		d->given[i].vain |=
+		    d->given[i].verb == DATABASE_APPEND && d->given[i].term == g->term;
 }
 
 /* Another one leads, or what this node knows of the table is wrong. */
@@ -481,10 +488,10 @@ void database_lead_result(
 		outcome = DATABASE_DONE;
 	switch (outcome) {
 	case DATABASE_DONE:
-		if (!g->vain)
-			confirmed(d, g);
-		else if (g->verb == DATABASE_APPEND)
+		if (g->vain)
 			lose(d);
+		else
+			confirmed(d, g, r);
 		break;
 	case DATABASE_FAILED:
 		if (!g->vain)
@@ -492,7 +499,7 @@ void database_lead_result(
 		break;
 	case DATABASE_FENCED:
 		/* By its place, as the one before it failed. */
-		if (!g->vain || g->verb == DATABASE_DIG)
+		if (!g->vain)
 			fenced(d, g, r);
 		break;
 	case DATABASE_UNKNOWN:

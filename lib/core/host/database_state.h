@@ -28,7 +28,7 @@ struct given {
 	uint64_t term;	    /* TAKE, APPEND, DIG */
 	struct raft_place place, last;
 	unsigned runs;	 /* APPEND: of those that wait, the first ones that are not given */
-	unsigned ranges; /* DIG: the same */
+	unsigned ranges; /* DIG: the first ones that wait */
 	uint64_t round;
 	uint64_t from; /* READ */
 	bool vain; /* an APPEND before it failed, so its place cannot be that of the table */
@@ -47,7 +47,7 @@ struct digging {
 	struct hole_range *ranges;
 	struct raft_place *covers; /* of each */
 	unsigned first, end, cap;
-	unsigned given;
+	unsigned given; /* so many of them are in a statement */
 };
 
 /* A leadership. */
@@ -139,6 +139,7 @@ struct database {
 	struct raft_place
 	    other; /* the table's last record, which this log lacks; index 0: none */
 
+	uint32_t dig_rows; /* of the next DIG */
 	struct lead lead;
 	struct feed feed;
 
