@@ -467,6 +467,22 @@ static bool may_found(struct cluster *c, struct command *m, struct raft_id *clus
 	return !err;
 }
 
+/*
+ * Who made this cluster is the first that it ever had; done is done while it works.  The tables of one
+ * that is alone may not have been filled yet.
+ */
+static void was_founded(struct cluster *c, struct command *m)
+{
+	struct raft_id cluster;
+
+	if (!raft_id_none(c->status.leader))
+		end(c, m, RMQ_E_OK, "");
+	else if (!database_link_alone(c))
+		event(c, m, COMMAND_ASK);
+	else if (may_found(c, m, &cluster))
+		end(c, m, RMQ_E_OK, "");
+}
+
 /* Makes a cluster of this node, or says why not. */
 static void found(struct cluster *c, struct command *m)
 {
@@ -474,14 +490,9 @@ static void found(struct cluster *c, struct command *m)
 	const struct raft_config *view = peers_view(c, &index);
 	bool converts = database_link_converts(c);
 	struct raft_id cluster = {{0}};
-	/* Who made this cluster is the first that it ever had; done is done while it works. */
-	if (view && c->founded && !converts) {
-		if (!raft_id_none(c->status.leader))
-			end(c, m, RMQ_E_OK, "");
-		else if (!database_link_used(c))
-			event(c, m, COMMAND_ASK);
-		else if (may_found(c, m, &cluster))
-			end(c, m, RMQ_E_OK, "");
+
+	if (view && !converts && (c->founded || database_link_alone(c))) {
+		was_founded(c, m);
 		return;
 	}
 	if ((!view || converts) && !may_found(c, m, &cluster))

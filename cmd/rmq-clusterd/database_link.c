@@ -22,18 +22,17 @@ bool database_link_used(const struct cluster *c)
 
 /* ---- what the log says ---- */
 
-/* The only member, which votes. */
-static bool is_alone(const struct cluster *c, const struct raft_config *config)
+bool database_link_alone(const struct cluster *c)
 {
-	return config->count == 1 && raft_config_is_voter(config, c->id);
+	const struct raft_config *config = c->status.config;
+
+	return database_link_used(c) && config && config->count == 1 &&
+	       raft_config_is_voter(config, c->id);
 }
 
 bool database_link_converts(const struct cluster *c)
 {
-	const struct raft_config *config = c->status.config;
-
-	return database_link_used(c) && config && config->engine == RAFT_ENGINE_BUILT_IN &&
-	       is_alone(c, config);
+	return database_link_alone(c) && c->status.config->engine == RAFT_ENGINE_BUILT_IN;
 }
 
 void database_link_check(struct cluster *c)
@@ -134,12 +133,6 @@ enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, c
 	struct database_link *l = &c->database;
 	const struct raft_config *config = c->status.config;
 
-	if (config && !is_alone(c, config)) {
-		snprintf(text, TEXT_MAX + 1,
-		    "this node has members beside it, whose logs may be newer: see PostgreSQL as the "
-		    "engine in rmq-cluster(7)");
-		return RMQ_E_EXISTS;
-	}
 	if (raft_id_none(l->made))
 		randombytes_buf(l->made.bytes, sizeof(l->made.bytes));
 	*cluster = config ? config->cluster : l->made;
@@ -366,8 +359,7 @@ static void note(struct cluster *c)
 		cluster_changed(c);
 	if (l->changed == before)
 		return;
-	bool interrupted = l->status.trouble == DATABASE_UNFOUNDED && c->status.config &&
-			   is_alone(c, c->status.config);
+	bool interrupted = l->status.trouble == DATABASE_UNFOUNDED && database_link_alone(c);
 	snprintf(l->trouble, sizeof(l->trouble), "%s%.*s%s",
 	    l->status.trouble == DATABASE_AWAY	    ? "the database cannot be used: "
 	    : l->status.trouble == DATABASE_FAILING ? "the database: "

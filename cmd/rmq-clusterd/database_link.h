@@ -52,10 +52,12 @@ void database_link_send(struct cluster *c, const struct raft_message *m,
 void database_link_dig(
     struct cluster *c, uint64_t end, const struct hole_range *ranges, unsigned count);
 
+/* Whether this node is the only member of such a cluster, or of one that is to become one. */
+bool database_link_alone(const struct cluster *c);
 /*
  * Whether the tables are those of the cluster that this node is to make, or has made alone; *cluster: its
- * id.  RMQ_E_BUSY: it is asked; else text[TEXT_MAX + 1] says why not: RMQ_E_EXISTS: they are another one's, or this
- * node is not alone; RMQ_E_REFUSED: they cannot be made; RMQ_E_NO_DAEMON: it cannot be used, or does not answer.
+ * id.  RMQ_E_BUSY: it is asked; else text[TEXT_MAX + 1] says why not: RMQ_E_EXISTS: they are another
+ * one's; RMQ_E_REFUSED: they cannot be made; RMQ_E_NO_DAEMON: it cannot be used, or does not answer.
  */
 enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, char *text)
     __attribute__((warn_unused_result));
