@@ -418,7 +418,7 @@ static void a_leader_that_is_fenced_hears_of_the_newer_term(void **state)
 	end(&f);
 }
 
-static void a_log_that_is_not_the_tables_leads_nowhere(void **state)
+static void a_log_that_lacks_the_tables_last_record_is_fed_and_leads_then(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -429,12 +429,13 @@ static void a_log_that_is_not_the_tables_leads_nowhere(void **state)
 	sends(&f, 4, (struct raft_place){3, 2}, 0);
 	steps_down(&f);
 	raft_event(&f, f.effect.event);
-	database_status(f.db, &s);
-	assert_int_equal(s.trouble, DATABASE_OTHER_LOG);
 	f.row.lease_left_ms = 0;
 	asks(&f, RAFT_PREVOTE, 3, 3);
 	answered(&f, gives(&f, DATABASE_LOOK)->number, DATABASE_DONE);
 	assert_false(says(&f, RAFT_PREVOTED)->ok);
+	assert_int_equal(gives(&f, DATABASE_READ)->from, 4);
+	database_status(f.db, &s);
+	assert_int_equal(s.trouble, DATABASE_NONE);
 	end(&f);
 }
 
@@ -722,6 +723,87 @@ static void a_log_that_rmq_did_not_write_is_not_fed(void **state)
 	is_damaged(&f);
 }
 
+static void a_table_with_another_record_than_what_is_committed_is_not_fed_from(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct database_status s;
+	struct database_result r = page(&f, reads(&f));
+	struct raft_message refused = {.type = RAFT_APPENDED,
+	    .from = id_of(1),
+	    .to = RAFT_DATABASE,
+	    .term = 2,
+	    .place = {2, 1}};
+
+	database_result(f.db, &r, f.now);
+	(void)says(&f, RAFT_APPEND);
+	database_message(f.db, &refused, NULL, f.now);
+	is_quiet(&f);
+	database_status(f.db, &s);
+	assert_int_equal(s.trouble, DATABASE_OTHER_LOG);
+	f.row.lease_left_ms = 0;
+	asks(&f, RAFT_PREVOTE, 3, 3);
+	answered(&f, gives(&f, DATABASE_LOOK)->number, DATABASE_DONE);
+	assert_false(says(&f, RAFT_PREVOTED)->ok);
+	database_status(f.db, &s);
+	assert_int_equal(s.trouble, DATABASE_OTHER_LOG);
+	end(&f);
+}
+
+static void an_empty_table_after_a_leader_was_heard_is_older(void **state)
+{
+	(void)state;
+	struct fixture f;
+
+	begin(&f, 3, 3);
+	database_found(f.db, id_of(7));
+	struct raft_message m = {.type = RAFT_APPEND,
+	    .from = id_of(2),
+	    .to = id_of(1),
+	    .term = 4,
+	    .place = {3, 1},
+	    .commit = 3};
+	raft_hears(&f, &m);
+	database_up(f.db, f.now);
+	f.row = (struct database_row){.exists = true, .cluster = id_of(7)};
+	answered(&f, gives(&f, DATABASE_FOUND)->number, DATABASE_DONE);
+	answered(&f, gives(&f, DATABASE_LOOK)->number, DATABASE_DONE);
+	assert_true(turn(&f));
+	assert_int_equal(f.effect.type, DATABASE_DROP);
+	end(&f);
+}
+
+static void who_made_a_cluster_of_its_log_fills_the_table_after_a_restart(void **state)
+{
+	(void)state;
+	struct fixture f;
+	static struct raft_place first = {1, 1};
+
+	begin(&f, 3, 3);
+	raft_free(f.raft);
+	struct raft_run run = {
+	    .first = 3, .term = 1, .count = 1, .kind = RECORD_CONFIG, .config = &f.config};
+	struct raft_begin b = {.id = id_of(1),
+	    .term = 1,
+	    .commit = 3,
+	    .last = 3,
+	    .terms = &first,
+	    .term_count = 1,
+	    .configs = &run,
+	    .config_count = 1,
+	    .election_ms = ELECTION,
+	    .heartbeat_ms = BEAT,
+	    .sole_voter = RAFT_DATABASE};
+	f.raft = raft_new(&b, f.now);
+	stepped(&f);
+	database_up(f.db, f.now);
+	f.row = (struct database_row){.exists = true, .cluster = id_of(7)};
+	asks(&f, RAFT_PREVOTE, 2, 3);
+	answered(&f, gives(&f, DATABASE_LOOK)->number, DATABASE_DONE);
+	assert_true(says(&f, RAFT_PREVOTED)->ok);
+	end(&f);
+}
+
 static void who_was_fed_says_where_to_go_on(void **state)
 {
 	(void)state;
@@ -734,9 +816,9 @@ static void who_was_fed_says_where_to_go_on(void **state)
 	    .from = id_of(1),
 	    .to = RAFT_DATABASE,
 	    .term = 2,
-	    .place = {2, 1}};
+	    .place = {3, 1}};
 	database_message(f.db, &refused, NULL, f.now);
-	assert_int_equal(gives(&f, DATABASE_READ)->from, 3);
+	assert_int_equal(gives(&f, DATABASE_READ)->from, 4);
 	end(&f);
 }
 
@@ -773,7 +855,11 @@ int main(void)
 	    cmocka_unit_test(a_leader_whose_connection_is_lost_steps_down),
 	    cmocka_unit_test(what_failed_is_given_again_and_what_came_after_it_was_in_vain),
 	    cmocka_unit_test(a_leader_that_is_fenced_hears_of_the_newer_term),
-	    cmocka_unit_test(a_log_that_is_not_the_tables_leads_nowhere),
+	    cmocka_unit_test(a_log_that_lacks_the_tables_last_record_is_fed_and_leads_then),
+	    cmocka_unit_test(
+		a_table_with_another_record_than_what_is_committed_is_not_fed_from),
+	    cmocka_unit_test(an_empty_table_after_a_leader_was_heard_is_older),
+	    cmocka_unit_test(who_made_a_cluster_of_its_log_fills_the_table_after_a_restart),
 	    cmocka_unit_test(what_the_core_sends_too_far_ahead_is_refused),
 	    cmocka_unit_test(a_server_that_lacks_what_is_committed_is_dropped),
 	    cmocka_unit_test(a_row_is_compared_with_what_was_known_when_it_was_asked_for),

@@ -5,8 +5,15 @@
 
 /* ---- what is wrong, in words ---- */
 
+static bool is_of_row(enum database_trouble t)
+{
+	return t == DATABASE_UNFOUNDED || t == DATABASE_FOREIGN || t == DATABASE_OLDER ||
+	       t == DATABASE_OTHER_LOG || t == DATABASE_DAMAGED;
+}
+
 void database_trouble(struct database *d, enum database_trouble t, const char *text)
 {
+	d->trouble_at = d->now;
 	if (d->trouble == t && strncmp(d->text, text, TEXT_MAX) == 0)
 		return;
 	d->trouble = t;
@@ -80,9 +87,12 @@ void database_knows(struct database *d, uint64_t term, struct raft_place place)
 		d->known.place = place;
 }
 
-static bool is_all_first(const struct raft_status *s)
+/* It made the cluster, or made one of its log, and has not led since: all that there is is here. */
+static bool has_just_founded(const struct database *d, const struct raft_status *s)
 {
-	return s->last.index == 1 && s->config_index == 1 && s->config;
+	return s->config && s->config_index == s->last.index &&
+	       (s->config_index == 1 || s->config->count == 1) &&
+	       raft_config_is_voter(s->config, d->node);
 }
 
 void database_stepped(struct database *d, const struct raft *r, uint64_t now_ms)
@@ -96,7 +106,9 @@ void database_stepped(struct database *d, const struct raft *r, uint64_t now_ms)
 	d->log = s.last;
 	d->cover = s.cover;
 	d->agreed = (struct raft_place){s.commit, raft_term_at(r, s.commit)};
-	d->all_first = is_all_first(&s) && raft_config_is_voter(s.config, d->node);
+	d->just_founded = has_just_founded(d, &s);
+	if (place_eq(d->log, d->other))
+		d->other = (struct raft_place){0, 0};
 	if (s.config)
 		d->cluster = s.config->cluster;
 	/* Nobody leads but by a vote that the database has confirmed. */
@@ -172,7 +184,9 @@ void database_down(struct database *d, const char *why, uint64_t now_ms)
 	d->feed.reading = false;
 	d->lead.fresh_at = 0;
 	d->up = d->read = d->look = d->drops = false;
-	if (!d->dropped || strcmp(why, d->text) != 0)
+	/* What was read there says more than that it is away. */
+	bool told = is_of_row(d->trouble) && d->now - d->trouble_at < 10 * d->election_ms;
+	if (!d->dropped && !told)
 		database_trouble(d, DATABASE_AWAY, why);
 	d->dropped = false;
 }
@@ -232,15 +246,15 @@ void database_result(struct database *d, const struct database_result *r, uint64
 	struct given g = d->given[0];
 
 	memmove(d->given, d->given + 1, --d->under_way * sizeof(*d->given));
-	if (r->outcome == DATABASE_FAILED || r->outcome == DATABASE_UNKNOWN)
-		database_trouble(
-		    d, DATABASE_FAILING, r->text ? r->text : "a statement was not answered");
 	/* Of a connection that is to be dropped nothing counts. */
 	if (d->drops || d->dropped) {
 		if (g.verb == DATABASE_FOUND)
 			d->found_asked = true;
 		return;
 	}
+	if (r->outcome == DATABASE_FAILED || r->outcome == DATABASE_UNKNOWN)
+		database_trouble(
+		    d, DATABASE_FAILING, r->text ? r->text : "a statement was not answered");
 	take_result(d, &g, r);
 }
 

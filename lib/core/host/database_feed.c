@@ -4,6 +4,9 @@
  */
 #include "core/host/database_state.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "core/wire/record.h"
 
 /* The table has something for this node. */
@@ -11,7 +14,8 @@ static bool is_behind(const struct database *d)
 {
 	const struct database_row *row = &d->row;
 
-	return place_after(row->last, d->log) || row->commit > d->agreed.index;
+	return place_after(row->last, d->log) || row->commit > d->agreed.index ||
+	       d->other.index > 0;
 }
 
 void database_feed_begin(struct database *d)
@@ -187,14 +191,32 @@ static bool holes_are_committed(const struct feed_message *m)
 
 /*
  * The node asked for what comes after `asks`, of its log.  If the table's term there is newer, none of
- * that term is in this node's.  Returns where to read instead, 0: here.
+ * that term is in this node's.  Returns where to read instead, 0: here.  What is committed is the same.
  */
 static uint64_t look_before(
-    const struct feed *f, const struct raft_place *boundary, uint64_t from)
+    const struct database *d, const struct raft_place *boundary, uint64_t from)
 {
-	if (f->asks.index == 0 || from != f->asks.index + 1 || boundary->term <= f->asks.term)
+	const struct feed *f = &d->feed;
+	uint64_t committed = d->agreed.index + 1;
+
+	if (f->asks.index == 0 || from != f->asks.index + 1 || boundary->term <= f->asks.term ||
+	    from <= committed)
 		return 0;
-	return boundary->index;
+	return boundary->index > committed ? boundary->index : committed;
+}
+
+/* What is committed here is not what the table has. */
+static void contradicts(struct database *d, uint64_t index)
+{
+	char text[TEXT_MAX + 1];
+
+	snprintf(text, sizeof(text),
+	    "the database has another record %" PRIu64
+	    " than the one that is committed on this node: one of them was put back to an older state, or is another cluster's",
+	    index);
+	d->other = d->row.last;
+	database_trouble(d, DATABASE_OTHER_LOG, text);
+	database_feed_end(d);
 }
 
 static void take_page(
@@ -216,7 +238,7 @@ static void take_page(
 		database_feed_end(d);
 		return;
 	}
-	if ((before = look_before(f, b.list, g->from)) > 0) {
+	if ((before = look_before(d, b.list, g->from)) > 0) {
 		f->from = before;
 		f->asks.index = 0;
 		return;
@@ -288,6 +310,10 @@ void database_feed_answered(struct database *d, const struct raft_message *m)
 		return;
 	if (m->term > f->term && f->term > 0) {
 		database_feed_end(d);
+		return;
+	}
+	if (!m->ok && m->place.index < d->agreed.index) {
+		contradicts(d, m->place.index + 1);
 		return;
 	}
 	if (!m->ok) {

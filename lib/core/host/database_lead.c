@@ -4,9 +4,6 @@
  */
 #include "core/host/database_state.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 /* ---- records that wait ---- */
 
 static void waiting_push(struct waiting *w, const struct raft_run *run, struct piece piece)
@@ -160,16 +157,13 @@ static void lose(struct database *d)
 
 /* ---- what the core sends ---- */
 
+/*
+ * A leader in between had a record there that it never counted, and a newer one of this node's never came to
+ * the table.  What is here and not there nobody has counted either: this node is fed.
+ */
 static void contradicts(struct database *d)
 {
-	char text[TEXT_MAX + 1];
-
-	snprintf(text, sizeof(text),
-	    "the database's log ends with record %" PRIu64 " of term %" PRIu64
-	    ", which is not in this node's: one of them is another cluster's, or was put back to an older state",
-	    d->lead.next.index, d->lead.next.term);
 	d->other = d->lead.next;
-	database_trouble(d, DATABASE_OTHER_LOG, text);
 	lose(d);
 }
 

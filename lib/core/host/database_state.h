@@ -114,7 +114,8 @@ struct database {
 	struct raft_place cover;
 	uint64_t deaf_at;	/* since then it has no leader */
 	struct raft_id cluster; /* none: no configuration yet */
-	bool all_first; /* its whole log is the configuration with which it made the cluster */
+	bool
+	    just_founded; /* its log ends with the configuration with which it made the cluster */
 
 	/* The connection. */
 	bool up, read;
@@ -137,7 +138,7 @@ struct database {
 	struct raft_id found_id;
 	enum database_founding found;
 	struct raft_place
-	    other; /* the table's last record, which this log lacks; index 0: none */
+	    other; /* the table's last record, which is not in this log; index 0: none */
 
 	uint32_t dig_rows; /* of the next DIG */
 	struct lead lead;
@@ -151,6 +152,7 @@ struct database {
 	uint64_t newer;
 
 	enum database_trouble trouble;
+	uint64_t trouble_at; /* seen last */
 	char text[TEXT_MAX + 1];
 	uint64_t changed;
 

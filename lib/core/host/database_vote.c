@@ -27,8 +27,10 @@ static bool is_well_formed(const struct database_row *row)
 /* It has lost what was confirmed when the statement was given. */
 static bool is_older(const struct database_row *row, const struct known *known)
 {
-	if (RMQ_VARIANT(OLDER_SERVED) || is_empty(row))
+	if (RMQ_VARIANT(OLDER_SERVED))
 		return false;
+	if (is_empty(row))
+		return known->term > 0;
 	if (row->term < known->term)
 		return true;
 	/* While it is filled it says how far it is to be. */
@@ -61,7 +63,7 @@ static bool is_ours(struct database *d, const struct database_row *row)
 	}
 	if (!empty)
 		return true;
-	if (d->founds || d->all_first) {
+	if (d->founds || d->just_founded) {
 		if (row->exists && raft_id_eq(row->cluster, d->cluster))
 			return true;
 		if (d->found == DATABASE_NOT_FOUNDED)
@@ -94,10 +96,10 @@ bool database_vote_row(
 	d->row_known = d->read = true;
 	d->row = *row;
 	d->row_at = d->now;
-	if (d->other.index == 0 || !place_eq(d->other, row->last)) {
+	if (!place_eq(d->other, row->last))
 		d->other = (struct raft_place){0, 0};
+	if (d->trouble != DATABASE_OTHER_LOG || d->other.index == 0)
 		database_trouble(d, DATABASE_NONE, "");
-	}
 	return true;
 }
 
