@@ -681,7 +681,9 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		return;
 	}
 	enum rmq_error err = command_late(&m->life, cluster_leads(c), &text);
-	if (err == RMQ_E_NO_DAEMON && takes_out(m))
+	if (err == RMQ_E_NO_DAEMON && database_link_used(c))
+		text = "no leader is known: rmq-cluster why says more";
+	else if (err == RMQ_E_NO_DAEMON && takes_out(m))
 		text =
 		    "no leader is known: members are removed by a majority of the voters; if "
 		    "that is lost for good, see rmq-cluster recover";
