@@ -241,7 +241,7 @@ const char *health_text(enum health_illness illness)
 	case HEALTH_NONE:
 		break;
 	case HEALTH_DISK:
-		return "its disk does not store what a majority has stored";
+		return "its disk does not store what others have stored";
 	case HEALTH_LINKS:
 		return "its records reach no majority, though the nodes answer";
 	case HEALTH_FULL:
