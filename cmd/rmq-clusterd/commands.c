@@ -150,6 +150,11 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, RMQ_E_NOTHING, "it leaves the cluster");
 		return;
 	}
+	const struct peer *p = peers_find(c, to->id);
+	if (p && (p->flags & NODE_STATE_AWAY)) {
+		end(c, m, RMQ_E_NOTHING, "it does not reach the database");
+		return;
+	}
 	if (peers_forgot(c, to->id)) {
 		end(c, m, RMQ_E_NOTHING,
 		    "its data directory was put back to an older state, and it does not lead");

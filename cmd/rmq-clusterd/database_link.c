@@ -275,6 +275,11 @@ void database_link_close(struct cluster *c)
 	c->database.driver = NULL;
 }
 
+bool database_link_away(const struct cluster *c)
+{
+	return database_link_used(c) && !c->database.status.read;
+}
+
 /* ---- what is shown ---- */
 
 static enum control_synchronous synchronous(const struct pg_server *s)

@@ -66,6 +66,9 @@ bool database_link_founds(const struct cluster *c);
 /* Whether the log here is that of one node, with the built-in engine, and is to become the database's. */
 bool database_link_converts(const struct cluster *c);
 
+/* Whether it cannot be asked for its vote now. */
+bool database_link_away(const struct cluster *c);
+
 /* What is known of it, for people. */
 struct cluster_status;
 void database_link_show(const struct cluster *c, struct cluster_status *s);

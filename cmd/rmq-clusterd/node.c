@@ -186,6 +186,9 @@ void node_message(
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
 	struct intake_room room = disk_intake(&c->disk);
 
+	/* It would depose the leader and could not be elected. */
+	if (m->type == RAFT_TIMEOUT_NOW && database_link_away(c))
+		return;
 	if (!engine_takes(c->raft, m, pieces, &room, &c->intake))
 		return;
 	enum rmq_error err =

@@ -188,7 +188,7 @@ struct health_successor {
 	bool level; /* it has what was committed an election timeout ago */
 	uint64_t room;
 	uint64_t match; /* the index up to which it has the log */
-	bool forgot;	/* NODE_STATE_FORGOT: it would not take over */
+	bool forgot;	/* NODE_STATE_FORGOT, or NODE_STATE_AWAY: it would not take over */
 	bool fails;	/* NODE_STATE_FAILS: lately its queue daemon could not run */
 };
 
