@@ -229,6 +229,8 @@ case_what_is_absent_is_a_hole_but_configurations_stay() {
 	ask A "dig c a 1 16 4 7 4000000000" 'DONE more'
 	is "records" "$(count_log 1)" 7
 	ask A "dig c a 1 16 4 7 4000000000" 'DONE more'
+	# A record that is in two of them counts for both.
+	ask A "dig c a 1 16 3 15 1 15 1 16 1" 'DONE more'
 	ask A "dig c a 1 16 4 7 4000000000" 'DONE last'
 	is "records" "$(count_log 1)" 1
 }

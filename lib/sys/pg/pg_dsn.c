@@ -1,5 +1,6 @@
 #include "sys/pg/pg_dsn.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,11 +64,14 @@ bool pg_dsn_check(const char *dsn, const char **why)
 	return fits;
 }
 
-/* Only a connection says what the service's file, if any, and the environment add. */
+/*
+ * Only a connection says what the service's file, if any, and the environment add.  It is one that libpq refuses
+ * once it has read all, before it looks up a name: that option is ours in each connection.
+ */
 void pg_dsn_init(struct pg_dsn *d, const char *dsn)
 {
-	const char *keys[] = {"dbname", NULL};
-	const char *values[] = {dsn, NULL};
+	const char *keys[] = {"dbname", "target_session_attrs", NULL};
+	const char *values[] = {dsn, "none", NULL};
 	PGconn *conn = PQconnectStartParams(keys, values, 1);
 
 	*d = (struct pg_dsn){.options = PQconninfo(conn)};
@@ -119,19 +123,51 @@ static const char *wanted(const PQconninfoOption *o)
 	return o->val;
 }
 
-PGconn *pg_dsn_connect(const struct pg_dsn *d, unsigned host)
+bool pg_dsn_name(const struct pg_dsn *d, unsigned host, char *name, size_t size)
+{
+	struct in6_addr address;
+	char numeric[64];
+
+	list_at(option(d->options, "hostaddr"), host, numeric, sizeof(numeric));
+	list_at(option(d->options, "host"), host, name, size);
+	/* Nothing, and paths, are Unix sockets. */
+	return (d->hosts > 1 || (list_count(option(d->options, "host")) == 1 &&
+				    list_count(option(d->options, "port")) == 1)) &&
+	       numeric[0] == '\0' && name[0] != '\0' && name[0] != '/' && name[0] != '@' &&
+	       !strchr(name, ':') && inet_pton(AF_INET, name, &address) != 1;
+}
+
+/* What is said of this host; its name once for each of its addresses. */
+static void of_host(const struct pg_dsn *d, unsigned host, const char *addresses,
+    const char *key, char *out, size_t size)
+{
+	char one[256];
+	size_t len = 0;
+
+	list_at(option(d->options, key), d->hosts > 1 ? host : 0, one, sizeof(one));
+	if (*addresses && strcmp(key, "hostaddr") == 0) {
+		snprintf(out, size, "%s", addresses);
+		return;
+	}
+	unsigned count = strcmp(key, "host") == 0 ? list_count(addresses) : 1;
+	for (unsigned i = 0; i < count && len < size; i++)
+		len += (size_t)snprintf(out + len, size - len, "%s%s", i ? "," : "", one);
+}
+
+PGconn *pg_dsn_connect(const struct pg_dsn *d, unsigned host, const char *addresses)
 {
 	static const char *const lists[] = {"host", "hostaddr", "port"};
 	const char *keys[128], *values[128];
-	char ones[3][1024];
+	char ones[3][4096];
 	unsigned count = 0;
 
 	for (const PQconninfoOption *o = d->options; o->keyword && count < 127; o++) {
 		const char *value = wanted(o);
-		for (unsigned i = 0; i < 3 && d->hosts > 1; i++) {
-			if (!value || strcmp(o->keyword, lists[i]) != 0)
+		for (unsigned i = 0; i < 3; i++) {
+			/* What does not fit together is libpq's to say. */
+			if (strcmp(o->keyword, lists[i]) != 0 || (d->hosts == 1 && !*addresses))
 				continue;
-			list_at(value, host, ones[i], sizeof(ones[i]));
+			of_host(d, host, addresses, o->keyword, ones[i], sizeof(ones[i]));
 			value = ones[i];
 		}
 		if (!value || !*value)

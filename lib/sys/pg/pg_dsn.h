@@ -22,14 +22,20 @@ struct pg_dsn {
 bool pg_dsn_check(const char *dsn, const char **why);
 
 /*
- * Reads the service's file, if there is one, and may look up a name: it blocks.  What is wrong is
- * said when it is connected to.  Memory that runs out ends the process.
+ * Reads the service's file, if there is one.  What is wrong is said when it is connected to.  Memory
+ * that runs out ends the process.
  */
 void pg_dsn_init(struct pg_dsn *d, const char *dsn);
 void pg_dsn_deinit(struct pg_dsn *d);
 
-/* Begins to connect to one host, for writing; looks up its name, which blocks.  NULL: no memory. */
-PGconn *pg_dsn_connect(const struct pg_dsn *d, unsigned host);
+/* The name of a host, if it has to be looked up. */
+bool pg_dsn_name(const struct pg_dsn *d, unsigned host, char *name, size_t size);
+
+/*
+ * Begins to connect to one host, for writing, at one of these numeric addresses, with commas, one after the other;
+ * "": as the string says, which libpq looks up if it is a name.  NULL: no memory.
+ */
+PGconn *pg_dsn_connect(const struct pg_dsn *d, unsigned host, const char *addresses);
 
 /* HOST:PORT, or the path of its Unix socket. */
 void pg_dsn_address(const struct pg_dsn *d, unsigned host, char *text, size_t size);

@@ -525,7 +525,8 @@ static void connect_on(struct pg_session *s)
 	}
 }
 
-struct pg_session *pg_session_open(const struct pg_dsn *d, unsigned host, bool allow_async)
+struct pg_session *pg_session_open(
+    const struct pg_dsn *d, unsigned host, const char *addresses, bool allow_async)
 {
 	struct pg_session *s = memory_new(sizeof(*s));
 
@@ -537,7 +538,7 @@ struct pg_session *pg_session_open(const struct pg_dsn *d, unsigned host, bool a
 	STAILQ_INIT(&s->answers);
 	clear_head(s);
 	pg_dsn_address(d, host, s->server.address, sizeof(s->server.address));
-	s->conn = pg_dsn_connect(d, host);
+	s->conn = pg_dsn_connect(d, host, addresses);
 	if (!s->conn)
 		abort();
 	PQsetNoticeReceiver(s->conn, on_notice, s);

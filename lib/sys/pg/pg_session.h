@@ -1,7 +1,7 @@
 /*
  * One connection with a server: made, checked, then statements in libpq's pipeline mode.  Each statement is a
  * transaction that ends with a Sync of its own; its commit comes after its rows, so it is answered only when
- * the Sync is.  Never blocks but for pg_session_open(); of one thread.
+ * the Sync is.  Never blocks, but for files of libpq in pg_session_open(); of one thread.
  */
 #ifndef RMQ_SYS_PG_PG_SESSION_H
 #define RMQ_SYS_PG_PG_SESSION_H
@@ -18,8 +18,9 @@ enum pg_session_state {
 	PG_BAD, /* for ever: pg_session_why() */
 };
 
-/* Borrows the string.  Memory that runs out ends the process. */
-struct pg_session *pg_session_open(const struct pg_dsn *d, unsigned host, bool allow_async);
+/* Borrows the string.  addresses: as pg_dsn_connect().  Memory that runs out ends the process. */
+struct pg_session *pg_session_open(
+    const struct pg_dsn *d, unsigned host, const char *addresses, bool allow_async);
 /* Answers that were not taken are lost. */
 void pg_session_free(struct pg_session *s);
 

@@ -75,11 +75,12 @@ static const char *const texts[PG_QUERY_COUNT] = {
 
     [PG_DIG] =
 	"WITH fence AS (UPDATE rmq_cluster SET " TOLD LEADS "RETURNING id), "
-	"dug AS (DELETE FROM rmq_log WHERE \"index\" IN (SELECT l.\"index\" FROM fence, "
+	"found AS (SELECT l.\"index\" AS i FROM fence, "
 	"unnest($8::int8[], $9::int8[]) AS d (a, b) JOIN rmq_log AS l "
-	"ON l.\"index\" >= d.a AND l.\"index\" <= d.b WHERE l.kind <> 6 LIMIT $10::int8) "
-	"RETURNING 1) SELECT (SELECT count(*) FROM fence)::int8, " ROW
-	", (SELECT count(*) FROM dug)::int8 FROM rmq_cluster WHERE id = 1",
+	"ON l.\"index\" >= d.a AND l.\"index\" <= d.b WHERE l.kind <> 6 LIMIT $10::int8), "
+	"dug AS (DELETE FROM rmq_log WHERE \"index\" IN (SELECT i FROM found) RETURNING 1) "
+	"SELECT (SELECT count(*) FROM fence)::int8, " ROW
+	", (SELECT count(*) FROM found)::int8 FROM rmq_cluster WHERE id = 1",
 
     /* octet_length() does not read what it measures.  A payload that none of ours is as long as is not sent. */
     [PG_READ] =

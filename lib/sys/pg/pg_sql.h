@@ -51,7 +51,8 @@ enum pg_column {
 	PG_COLUMN_PAYLOAD, /* bytea */
 	PG_COLUMN_FOUND, /* so many records are there, as far as `rows` goes; `bytes` may cut them */
 	PG_READ_COLUMNS,
-	PG_COLUMN_DUG = PG_COLUMNS, /* DIG: so many were deleted */
+	PG_COLUMN_DUG =
+	    PG_COLUMNS, /* DIG: so many were deleted, each counted once for each range that it is in */
 	PG_DIG_COLUMNS
 };
 

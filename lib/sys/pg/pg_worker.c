@@ -7,6 +7,7 @@
 
 #include "core/base/memory.h"
 #include "sys/pg/pg_link_state.h"
+#include "sys/pg/pg_names.h"
 #include "sys/pg/pg_session.h"
 #include "sys/process/clock.h"
 
@@ -15,10 +16,13 @@
 #define RETRY_LAST_MS  1000
 /* The same of one that is up and not to be trusted, or is the server that is up already. */
 #define AVOID_MS 5000
+/* Until an address that was found before is used, as name servers are silent. */
+#define NAME_MS 1000
 
 struct host {
 	struct pg_session *session; /* NULL: it waits */
-	uint64_t deadline_at;	    /* of the session */
+	bool asked;		    /* … for its address */
+	uint64_t deadline_at;	    /* of the session, or until an older address will do */
 	uint64_t retry_at;
 	uint32_t retry_ms;
 	char why
@@ -28,6 +32,7 @@ struct host {
 struct worker {
 	struct pg_link *link;
 	struct pg_dsn dsn;
+	struct pg_names *names;
 	struct host hosts[PG_HOSTS_MAX];
 	struct pg_session *up; /* NULL: none */
 	unsigned up_host;
@@ -162,6 +167,11 @@ static bool stalls(const struct worker *w, uint64_t now_ms)
 	       pg_session_server(w->up)->durability != PG_REPLICATES;
 }
 
+static bool is_late(const struct worker *w, uint64_t now_ms)
+{
+	return pg_session_waiting(w->up) > 0 && now_ms - w->waits_from >= w->link->answer_ms;
+}
+
 static void watch_up(struct worker *w, uint64_t now_ms)
 {
 	char text[TEXT_MAX + 1];
@@ -169,7 +179,12 @@ static void watch_up(struct worker *w, uint64_t now_ms)
 	if (!w->up)
 		return;
 	take_answers(w, now_ms);
-	if (pg_session_waiting(w->up) > 0 && now_ms - w->waits_from >= w->link->answer_ms) {
+	if (is_late(w, now_ms)) {
+		/* It may have come while this thread did not run. */
+		pg_session_turn(w->up);
+		take_answers(w, now_ms);
+	}
+	if (is_late(w, now_ms)) {
 		snprintf(text, sizeof(text), "a statement has no answer after %u ms",
 		    (unsigned)w->link->answer_ms);
 		pg_session_end(w->up, text);
@@ -180,17 +195,17 @@ static void watch_up(struct worker *w, uint64_t now_ms)
 
 /* ---- hosts that are tried ---- */
 
-static void give_up(struct worker *w, unsigned i, uint64_t now_ms)
+static void give_up(struct worker *w, unsigned i, const char *why)
 {
 	struct host *h = &w->hosts[i];
 
-	snprintf(h->why, sizeof(h->why), "%s", pg_session_why(h->session));
+	snprintf(h->why, sizeof(h->why), "%s", why);
 	pg_session_free(h->session);
 	h->session = NULL;
 	h->retry_ms = h->retry_ms == 0 ? RETRY_FIRST_MS : 2 * h->retry_ms;
 	if (h->retry_ms > RETRY_LAST_MS)
 		h->retry_ms = RETRY_LAST_MS;
-	h->retry_at = now_ms + h->retry_ms;
+	h->retry_at = clock_mono().ms + h->retry_ms;
 }
 
 static bool is_wanted(const struct worker *w, unsigned i, uint64_t now_ms)
@@ -219,16 +234,48 @@ static void replace(struct worker *w, unsigned i, uint64_t now_ms)
 	come_up(w, i);
 }
 
+static uint32_t connect_ms(const struct worker *w)
+{
+	return w->dsn.connect_ms ? w->dsn.connect_ms : w->link->connect_ms;
+}
+
+/* Connects, once its address is known. */
+static void begin(struct worker *w, unsigned i, uint64_t now_ms)
+{
+	struct host *h = &w->hosts[i];
+	char name[256], addresses[PG_ADDRESSES_SIZE] = "";
+	const char *why;
+
+	if (pg_dsn_name(&w->dsn, i, name, sizeof(name))) {
+		if (!h->asked)
+			h->deadline_at = now_ms + NAME_MS;
+		h->asked = true;
+		bool late = now_ms >= h->deadline_at;
+		switch (pg_names_ask(w->names, i, name, late, addresses, &why)) {
+		case PG_NAME_WAITS:
+			if (late)
+				snprintf(h->why, sizeof(h->why), "its name is being looked up");
+			return;
+		case PG_NAME_FAILED:
+			h->asked = false;
+			give_up(w, i, why);
+			return;
+		case PG_NAME_FOUND:
+			h->asked = false;
+			break;
+		}
+	}
+	h->session = pg_session_open(&w->dsn, i, addresses, w->link->allow_async);
+	h->deadline_at = clock_mono().ms + connect_ms(w);
+}
+
 static void watch_host(struct worker *w, unsigned i, uint64_t now_ms)
 {
 	struct host *h = &w->hosts[i];
-	uint32_t connect_ms = w->dsn.connect_ms ? w->dsn.connect_ms : w->link->connect_ms;
 	char text[TEXT_MAX + 1];
 
-	if (!h->session && is_wanted(w, i, now_ms) && now_ms >= h->retry_at) {
-		h->session = pg_session_open(&w->dsn, i, w->link->allow_async);
-		h->deadline_at = clock_mono().ms + connect_ms;
-	}
+	if (!h->session && is_wanted(w, i, now_ms) && now_ms >= h->retry_at)
+		begin(w, i, now_ms);
 	if (!h->session)
 		return;
 	if (!is_wanted(w, i, now_ms)) {
@@ -237,11 +284,11 @@ static void watch_host(struct worker *w, unsigned i, uint64_t now_ms)
 		return;
 	}
 	if (pg_session_state(h->session) == PG_CONNECTS && now_ms >= h->deadline_at) {
-		snprintf(text, sizeof(text), "no answer after %u ms", (unsigned)connect_ms);
+		snprintf(text, sizeof(text), "no answer after %u ms", (unsigned)connect_ms(w));
 		pg_session_end(h->session, text);
 	}
 	if (pg_session_state(h->session) == PG_BAD)
-		give_up(w, i, now_ms);
+		give_up(w, i, pg_session_why(h->session));
 	else if (pg_session_state(h->session) == PG_UP && w->up)
 		replace(w, i, now_ms);
 	else if (pg_session_state(h->session) == PG_UP)
@@ -307,8 +354,10 @@ static int wait_ms(const struct worker *w, uint64_t now_ms)
 
 	for (unsigned i = 0; i < w->dsn.hosts; i++) {
 		const struct host *h = &w->hosts[i];
-		if (h->session)
+		if (h->session || (h->asked && now_ms < h->deadline_at))
 			sooner(&at, h->deadline_at);
+		else if (h->asked)
+			continue;
 		else if (is_wanted(w, i, now_ms))
 			sooner(&at, h->retry_at);
 	}
@@ -348,6 +397,7 @@ void pg_worker_run(struct pg_link *l)
 	struct pg_request *r;
 
 	STAILQ_INIT(&w.pending);
+	w.names = pg_names_new(l->wake);
 	pg_dsn_init(&w.dsn, l->dsn);
 	for (;;) {
 		uint64_t now_ms = clock_mono().ms;
@@ -370,5 +420,6 @@ void pg_worker_run(struct pg_link *l)
 		STAILQ_REMOVE_HEAD(&w.pending, entry);
 		pg_request_free(r);
 	}
+	pg_names_free(w.names);
 	pg_dsn_deinit(&w.dsn);
 }
