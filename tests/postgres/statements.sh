@@ -24,6 +24,7 @@ trap cleanup EXIT
 # ---- links: each has a name, and writes what it hears to $work/NAME.out ----
 
 declare -A link_pid=() link_fd=() link_seen=()
+link_by=() # a command that runs it
 
 link_open() { # NAME [OPTION...] DSN
 	local name=$1 fd
@@ -31,7 +32,7 @@ link_open() { # NAME [OPTION...] DSN
 	rm -f "$work/$name.in"
 	mkfifo "$work/$name.in"
 	: >"$work/$name.out"
-	"$build/postgres/statements" "$@" <"$work/$name.in" >>"$work/$name.out" 2>&1 &
+	"${link_by[@]}" "$build/postgres/statements" "$@" <"$work/$name.in" >>"$work/$name.out" 2>&1 &
 	link_pid[$name]=$!
 	exec {fd}>"$work/$name.in"
 	link_fd[$name]=$fd
@@ -580,6 +581,42 @@ case_a_silent_host_delays_nobody() {
 	link_open A "host=127.0.0.1,127.0.0.1 port=$(cat "$work/fake.port"),$(pg_number 1) user=rmq dbname=$db connect_timeout=60"
 	hear A "up 127.0.0.1:$(pg_number 1) *" 5
 	fake_end
+}
+
+# The same with a host whose name no server looks up: this one never answers.
+case_a_name_that_is_not_looked_up_delays_nobody() {
+	pg_database 1 "$db"
+	printf 'nameserver 127.53.53.53\noptions timeout:30 attempts:5\n' >"$work/resolv.conf"
+	printf 'hosts: files dns\n' >"$work/nsswitch.conf"
+	# shellcheck disable=SC2016
+	link_by=(unshare -m sh -c 'mount --bind "$0/resolv.conf" /etc/resolv.conf &&
+		mount --bind "$0/nsswitch.conf" /etc/nsswitch.conf && exec "$@"' "$work")
+	python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.53.53.53", 53))
+open(sys.argv[1], "w").write("up")
+while True: s.recv(65536)' "$work/names.up" 2>/dev/null &
+	fake_pid=$!
+	if ! unshare -m true 2>/dev/null || ! wait_until 5 test -s "$work/names.up"; then
+		echo "# left out: it needs mounts and port 53"
+	else
+		link_open A "host=silent.example,127.0.0.1 port=$(pg_number 1),$(pg_number 1) user=rmq dbname=$db"
+		hear A "up 127.0.0.1:$(pg_number 1) *" 5
+		# Its answers are read while a name is looked up.
+		ask A "found c" 'DONE*' && ask A "take c a 1 0 0 0 1" 'DONE*'
+		standbys_stop
+		say A "append c a 1 0 0 1 100 0"
+		pg_sql 1 "SELECT pg_sleep(2)" >/dev/null
+		standbys_go
+		hear A 'result *' 3
+		case $line in *DONE*) ;; *) fail "$line" ;; esac
+		link_close A
+		link_open A "host=silent.example user=rmq dbname=$db"
+		hear A 'down silent.example:5432: its name is being looked up' 5
+		link_close A
+	fi
+	fake_end
+	link_by=()
 }
 
 case_passwords_are_in_no_message() {
