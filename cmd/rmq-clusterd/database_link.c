@@ -10,7 +10,8 @@
 #include "state.h"
 
 /* What goes on is said again so often, if it is in other words. */
-#define SAY_MS 60000
+#define SAY_MS	60000
+#define WELL_MS 3000
 
 /* How long a command waits for the database. */
 #define FOUND_MS 5000
@@ -165,7 +166,6 @@ static void on_up(void *arg, const struct pg_server *server)
 	struct cluster *c = arg;
 	struct database_link *l = &c->database;
 
-	l->told = true;
 	bool same = memcmp(&l->server, server, sizeof(*server)) == 0;
 	l->server = *server;
 	if (!same)
@@ -335,17 +335,27 @@ void database_link_why(const struct cluster *c, struct why_database *w)
 
 /* ---- turns ---- */
 
-/* Each server in turn, and again: a line each time would hide all others. */
+/*
+ * Each server in turn, and again: a line each time would hide all others.  What is well for a moment is
+ * not well.
+ */
 static void say(struct cluster *c)
 {
 	struct database_link *l = &c->database;
 	enum database_trouble now = l->status.trouble;
 
-	if (!l->told || (now == l->said && cluster_now(c) < l->said_ms + SAY_MS))
+	if (now != DATABASE_NONE)
+		l->well_ms = 0;
+	else if (l->well_ms == 0)
+		l->well_ms = cluster_now(c);
+	if ((!l->told && now == DATABASE_AWAY) ||
+	    (now == DATABASE_NONE && cluster_now(c) < l->well_ms + WELL_MS))
+		return;
+	if (now == l->said && (now == DATABASE_NONE || cluster_now(c) < l->said_ms + SAY_MS))
 		return;
 	if (now != DATABASE_NONE)
 		log_error("%s", l->trouble);
-	else if (l->said != DATABASE_NONE)
+	else
 		log_notice("the database is well again");
 	l->said = now;
 	l->said_ms = cluster_now(c);
@@ -371,7 +381,6 @@ static void note(struct cluster *c)
 						    : "",
 	    TEXT_MAX - 80, l->status.text,
 	    interrupted ? "; if init was interrupted here, repeat it" : "");
-	say(c);
 	cluster_changed(c);
 }
 
@@ -407,6 +416,7 @@ void database_link_turn(struct cluster *c)
 		}
 	}
 	note(c);
+	say(c);
 }
 
 void database_link_sweep(struct cluster *c)
@@ -420,5 +430,12 @@ void database_link_sweep(struct cluster *c)
 
 uint64_t database_link_due(const struct cluster *c)
 {
-	return c->database.driver ? database_due(c->database.driver) : UINT64_MAX;
+	const struct database_link *l = &c->database;
+
+	if (!l->driver)
+		return UINT64_MAX;
+	uint64_t due = database_due(l->driver);
+	if (l->said != DATABASE_NONE && l->well_ms > 0 && l->well_ms + WELL_MS < due)
+		due = l->well_ms + WELL_MS;
+	return due;
 }

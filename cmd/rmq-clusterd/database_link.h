@@ -20,11 +20,11 @@ struct database_link {
 	struct database_status status; /* as of its last turn */
 	uint64_t changed;	       /* of it, when it was noted last */
 	char trouble[TEXT_MAX + 1];    /* what is wrong with it, for people */
-	bool told;		       /* the link has said how it is */
+	bool told;		       /* the link has said that it is down */
 	enum database_trouble said;    /* in the log, last */
-	uint64_t said_ms;
-	struct raft_id made; /* the cluster that this process is to make */
-	bool asked;	     /* FOUND is under way, for a command */
+	uint64_t said_ms, well_ms;     /* when; and since when it is well, 0: it is not */
+	struct raft_id made;	       /* the cluster that this process is to make */
+	bool asked;		       /* FOUND is under way, for a command */
 	uint64_t asked_ms;
 };
 
