@@ -21,6 +21,8 @@
 
 /* variant, directed schedule ("": random seeds), the rules that may be the first to break */
 #define FOUND_BY(X) \
+	X(OTHER_UNFED, "what_nobody_counted_gives_way_to_what_the_table_has", \
+	    "a directed schedule went another way at line") \
 	X(ROUND_UNASKED, "a_lease_is_no_proof", \
 	    "a barrier is done, and this log lacks what was committed") \
 	X(LEASE_IS_PROOF, "a_lease_is_no_proof", \

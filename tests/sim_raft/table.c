@@ -58,7 +58,7 @@ struct table {
 	struct tables *old;		    /* NULL: no server is left behind */
 	struct tables *backup, *right;	    /* right: while the backup is served */
 	struct change *changes, **changes_end;
-	uint64_t down_until, still_until, full_until, old_until, replicate_at;
+	uint64_t down_until, still_until, full_until, no_rows_until, old_until, replicate_at;
 	int64_t skew[SERVERS];
 	uint64_t lost; /* the backup is served, and lacks what was confirmed from here on */
 };
@@ -287,7 +287,10 @@ static void execute(struct sim *s, struct request *q, unsigned server)
 
 	q->executed = true;
 	q->lost = t->lost > 0;
-	if (writes(q) && s->now < t->full_until && prng_chance(&s->prng, 700)) {
+	/* No more rows, but those that are there may be changed; or it is so full that now and then not even that. */
+	bool no_rows = s->now < t->no_rows_until && q->s.last.index > q->s.place.index;
+	bool full = s->now < t->full_until && prng_chance(&s->prng, 700);
+	if (writes(q) && (no_rows || full)) {
 		q->r.text = "could not extend file: No space left on device";
 		answer(s, q, DATABASE_FAILED);
 		return;
@@ -736,7 +739,7 @@ static void break_something(struct sim *s)
 	struct table *t = s->table;
 	struct node *n = sim_any(s);
 
-	switch (prng_below(&s->prng, 9)) {
+	switch (prng_below(&s->prng, 10)) {
 	case 0:
 		promote(s);
 		break;
@@ -749,6 +752,9 @@ static void break_something(struct sim *s)
 	case 3:
 		/* No standby answers. */
 		t->replicate_at = s->now + prng_below(&s->prng, 600);
+		break;
+	case 5:
+		t->no_rows_until = s->now + prng_below(&s->prng, 600);
 		break;
 	case 4:
 		/* Its clock is set. */
@@ -811,13 +817,23 @@ void table_calm(struct sim *s)
 {
 	struct table *t = s->table;
 
-	t->down_until = t->still_until = t->full_until = t->replicate_at = 0;
+	t->down_until = t->still_until = t->full_until = t->no_rows_until = t->replicate_at = 0;
 	t->old_until = s->now;
 }
 
 void table_clock(struct sim *s, uint64_t ms)
 {
 	s->table->skew[0] += (int64_t)ms;
+}
+
+void table_full(struct sim *s, bool is)
+{
+	s->table->no_rows_until = is ? UINT64_MAX : 0;
+}
+
+uint64_t table_last(const struct sim *s)
+{
+	return s->table->confirmed->row.last.index;
 }
 
 /* ---- checks ---- */

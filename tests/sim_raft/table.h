@@ -30,6 +30,10 @@ void table_calm(struct sim *s);
 void table_check_committed(struct sim *s, uint64_t index);
 /* The clock of the server that is written to is set forward. */
 void table_clock(struct sim *s, uint64_t ms);
+/* It takes no more records, or takes them again. */
+void table_full(struct sim *s, bool is);
+/* The index of the newest record that the standbys have. */
+uint64_t table_last(const struct sim *s);
 /* When all is calm: what is dead is not in it.  NULL, or what is wrong. */
 const char *table_is_clean(struct sim *s, uint64_t *a, uint64_t *b);
 /* A server takes the place of all that lacks much of what was confirmed; and the right one is back. */

@@ -53,6 +53,7 @@
 	X(UNKNOWN_IS_DONE, "records whose statement was not answered count as confirmed") \
 	X(ROUND_UNASKED, "a round is answered by a statement that began before it, or by none") \
 	X(LEASE_IS_PROOF, "it is while the lease lasts, by the clock of the node") \
+	X(OTHER_UNFED, "a log that lacks the table's last record under a newer one is not fed") \
 	X(OLDER_SERVED, "a server that has lost what was confirmed is served from") \
 	X(FED_ALL_COMMITTED, "all that the table holds counts as committed") \
 	X(FED_IS_VERIFIED, "what was compared with the table counts as compared with the leader's log") \

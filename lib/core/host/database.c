@@ -90,7 +90,7 @@ void database_knows(struct database *d, uint64_t term, struct raft_place place)
 /* It made the cluster, or made one of its log, and has not led since: all that there is is here. */
 static bool has_just_founded(const struct database *d, const struct raft_status *s)
 {
-	return s->config && s->config_index == s->last.index &&
+	return s->config && s->config_index == s->last.index && s->commit == s->last.index &&
 	       (s->config_index == 1 || s->config->count == 1) &&
 	       raft_config_is_voter(s->config, d->node);
 }
@@ -169,6 +169,9 @@ void database_up(struct database *d, uint64_t now_ms)
 	at(d, now_ms);
 	d->up = d->look = true;
 	d->read = d->dropped = d->drops = false;
+	/* Before there is a cluster nothing is asked. */
+	if (raft_id_none(d->cluster))
+		database_trouble_over(d, DATABASE_AWAY);
 }
 
 /* What this node leads by is not known any more. */

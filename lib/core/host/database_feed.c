@@ -15,7 +15,7 @@ static bool is_behind(const struct database *d)
 	const struct database_row *row = &d->row;
 
 	return place_after(row->last, d->log) || row->commit > d->agreed.index ||
-	       d->other.index > 0;
+	       (d->other.index > 0 && !RMQ_VARIANT(OTHER_UNFED));
 }
 
 void database_feed_begin(struct database *d)

@@ -368,10 +368,11 @@ bool database_lead_give(struct database *d)
 
 	if (l->term == 0 || d->role != RAFT_LEADER)
 		return false;
-	bool may = d->now >= l->retry_at;
-	bool records = may && l->waiting.first + l->waiting.given < l->waiting.end;
+	bool records =
+	    d->now >= l->retry.at && l->waiting.first + l->waiting.given < l->waiting.end;
 	/* One at a time: what is left of it is given again. */
-	bool holes = may && l->digging.given == 0 && l->digging.first < l->digging.end;
+	bool holes = d->now >= l->dig_retry.at && l->digging.given == 0 &&
+		     l->digging.first < l->digging.end;
 	if (holes && (!l->dug || !records))
 		give_dig(d);
 	else if (records || l->round > l->round_given || (l->beat && !is_asked(d)))
@@ -381,13 +382,18 @@ bool database_lead_give(struct database *d)
 	return true;
 }
 
+static uint64_t retry_due(const struct database *d, const struct retry *r, bool waits)
+{
+	return waits && d->up && r->at > d->now ? r->at : UINT64_MAX;
+}
+
 uint64_t database_lead_due(const struct database *d)
 {
 	const struct lead *l = &d->lead;
-	bool waits = l->term > 0 && d->up && l->retry_at > d->now &&
-		     (l->waiting.end > l->waiting.first || l->digging.end > l->digging.first);
+	uint64_t append = retry_due(d, &l->retry, l->waiting.end > l->waiting.first),
+		 dig = retry_due(d, &l->dig_retry, l->digging.end > l->digging.first);
 
-	return waits ? l->retry_at : UINT64_MAX;
+	return append < dig ? append : dig;
 }
 
 /* ---- results ---- */
@@ -428,21 +434,24 @@ static void confirmed(
 	l->fresh_at = g->at;
 	l->beat = l->beat && !is_fresh(d);
 	d->answers = true;
-	if (g->runs > 0 || g->ranges > 0 || l->retry_ms == 0) {
-		l->retry_ms = 0;
+	if (g->verb == DATABASE_DIG)
+		l->dig_retry.ms = 0;
+	else if (g->runs > 0 || l->waiting.end == l->waiting.first)
+		l->retry.ms = 0;
+	if (l->retry.ms == 0 && l->dig_retry.ms == 0)
 		database_trouble_over(d, DATABASE_FAILING);
-	}
 }
 
 /* It had no effect: what was given waits again, and what was given after it is in vain. */
 static void failed(struct database *d, const struct given *g)
 {
 	struct lead *l = &d->lead;
+	struct retry *retry = g->verb == DATABASE_DIG ? &l->dig_retry : &l->retry;
 
-	l->retry_ms = l->retry_ms > 0 ? 2 * l->retry_ms : d->heartbeat_ms / 4 + 1;
-	if (l->retry_ms > d->election_ms)
-		l->retry_ms = d->election_ms;
-	l->retry_at = d->now + l->retry_ms;
+	retry->ms = retry->ms > 0 ? 2 * retry->ms : d->heartbeat_ms / 4 + 1;
+	if (retry->ms > d->election_ms)
+		retry->ms = d->election_ms;
+	retry->at = d->now + retry->ms;
 	l->round_given = l->round_done;
 	if (g->runs > 0) {
 		l->last = l->table;

@@ -50,6 +50,12 @@ struct digging {
 	unsigned given; /* so many of them are in a statement */
 };
 
+/* When what failed is tried again. */
+struct retry {
+	uint64_t at;
+	uint32_t ms; /* 0: it has not failed */
+};
+
 /* A leadership. */
 struct lead {
 	uint64_t term;		     /* 0: this node does not lead, as the database knows */
@@ -61,13 +67,12 @@ struct lead {
 	struct raft_place cover;     /* the log's */
 	uint64_t commit;
 	uint64_t round, round_given, round_done;
-	uint64_t fresh_at; /* the newest statement that was confirmed began then */
-	bool beat;	   /* a heartbeat waits for a statement */
-	bool dug;	   /* the newest statement was a DIG */
-	uint64_t retry_at; /* after one failed */
-	uint32_t retry_ms; /* 0: none has */
-	bool leads;	   /* the core knows it: holes from then on are told one by one */
-	uint64_t swept;	   /* all before are told; */
+	uint64_t fresh_at;	       /* the newest statement that was confirmed began then */
+	bool beat;		       /* a heartbeat waits for a statement */
+	bool dug;		       /* the newest statement was a DIG */
+	struct retry retry, dig_retry; /* after an APPEND, a DIG failed */
+	bool leads;	/* the core knows it: holes from then on are told one by one */
+	uint64_t swept; /* all before are told; */
 	struct raft_place sweep_end; /* and of this cover are to be */
 	struct waiting waiting;
 	struct digging digging;

@@ -118,13 +118,20 @@ static bool vote_is_wanted(const struct database *d)
 	       d->role == RAFT_CANDIDATE && d->term == d->asked.term;
 }
 
-/* It hears no leader: how far is the table? */
-static bool look_is_due(const struct database *d)
+/*
+ * When it is to be seen how far the table is, as this node hears no leader; or, more rarely, whether it
+ * is well again.
+ */
+static uint64_t look_due(const struct database *d)
 {
 	uint64_t since = d->deaf_at > d->look_at ? d->deaf_at : d->look_at;
 
-	return d->role != RAFT_LEADER && raft_id_none(d->leader) && !d->feed.active &&
-	       d->now >= since + d->election_ms;
+	if (d->role == RAFT_LEADER || d->feed.active)
+		return UINT64_MAX;
+	if (raft_id_none(d->leader))
+		return since + d->election_ms;
+	return d->read && d->trouble == DATABASE_NONE ? UINT64_MAX
+						      : d->look_at + 10 * d->election_ms;
 }
 
 static bool is_under_way(const struct database *d, enum database_verb verb)
@@ -156,7 +163,7 @@ bool database_vote_give(struct database *d)
 		d->asked.term = 0;
 		return true;
 	}
-	if ((d->look || look_is_due(d)) && !is_under_way(d, DATABASE_LOOK)) {
+	if ((d->look || d->now >= look_due(d)) && !is_under_way(d, DATABASE_LOOK)) {
 		d->look = false;
 		d->look_at = d->now;
 		(void)database_give(d, DATABASE_LOOK);
@@ -167,12 +174,10 @@ bool database_vote_give(struct database *d)
 
 uint64_t database_vote_due(const struct database *d)
 {
-	uint64_t since = d->deaf_at > d->look_at ? d->deaf_at : d->look_at;
 	bool waits = d->up && !d->drops && !d->dropped && !raft_id_none(d->cluster) &&
-		     d->role != RAFT_LEADER && raft_id_none(d->leader) && !d->feed.active &&
 		     d->under_way < DATABASE_STATEMENTS_MAX && !is_under_way(d, DATABASE_LOOK);
 
-	return waits ? since + d->election_ms : UINT64_MAX;
+	return waits ? look_due(d) : UINT64_MAX;
 }
 
 /* ---- what the database says ---- */
