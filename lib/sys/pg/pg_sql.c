@@ -78,7 +78,7 @@ static const char *const texts[PG_QUERY_COUNT] = {
 	"found AS (SELECT l.\"index\" AS i FROM fence, "
 	"unnest($8::int8[], $9::int8[]) AS d (a, b) JOIN rmq_log AS l "
 	"ON l.\"index\" >= d.a AND l.\"index\" <= d.b WHERE l.kind <> 6 LIMIT $10::int8), "
-	"dug AS (DELETE FROM rmq_log WHERE \"index\" IN (SELECT i FROM found) RETURNING 1) "
+	"dug AS (DELETE FROM rmq_log WHERE \"index\" = ANY (ARRAY(SELECT i FROM found)) RETURNING 1) "
 	"SELECT (SELECT count(*) FROM fence)::int8, " ROW
 	", (SELECT count(*) FROM found)::int8 FROM rmq_cluster WHERE id = 1",
 
