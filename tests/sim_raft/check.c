@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "table.h"
+#include "tables.h"
 
 /* A record (index, term) is made once, after one other: log matching by induction. */
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec)
@@ -194,7 +194,7 @@ void check_node(struct sim *s, struct node *n)
 			if (rec->kind == RECORD_END)
 				note_dead(s, i);
 			if (s->table)
-				table_check_committed(s, i);
+				tables_check_committed(s, i);
 			if (s->host)
 				s->host->committed(s, i);
 		} else if (s->committed[i].term != rec->term) {

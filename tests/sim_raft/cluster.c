@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "table.h"
+#include "tables.h"
 
 void sim_begin(struct sim *s, uint64_t seed)
 {
@@ -297,7 +297,7 @@ void sim_millisecond(struct sim *s)
 		}
 	}
 	if (s->table)
-		table_millisecond(s);
+		tables_millisecond(s);
 	reset(s);
 	relieve(s);
 	rot(s);
@@ -309,7 +309,7 @@ void sim_calm(struct sim *s)
 {
 	s->quiet = true;
 	if (s->table)
-		table_calm(s);
+		tables_calm(s);
 	sim_heal(s);
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].paused_until = s->nodes[i].full_until = 0;
@@ -383,7 +383,7 @@ void sim_end(struct sim *s)
 			node_crash(s, &s->nodes[i]);
 	}
 	if (s->table)
-		table_end(s);
+		tables_end(s);
 	while (s->packets) {
 		struct packet *p = s->packets;
 		s->packets = p->next;

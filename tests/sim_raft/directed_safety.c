@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "directed.h"
-#include "table.h"
+#include "tables.h"
 
 #define BIG RECORD_PAYLOAD_MAX
 
@@ -575,7 +575,7 @@ static void pass(struct sim *s, unsigned set, uint64_t ms)
 {
 	while (ms-- > 0) {
 		directed_pass(s, set, 1);
-		table_millisecond(s);
+		tables_millisecond(s);
 		directed_flow(s, set);
 	}
 }
@@ -583,7 +583,7 @@ static void pass(struct sim *s, unsigned set, uint64_t ms)
 /* Three voters, of which this one leads. */
 static struct node *begin_table(struct sim *s)
 {
-	table_begin(s);
+	tables_begin(s);
 	s->by_hand = s->quiet = true;
 	s->election_ms = ELECTION;
 	s->beat_ms = BEAT;
@@ -598,7 +598,7 @@ static struct node *begin_table(struct sim *s)
 /* Only it goes on, until it leads. */
 static void leads_alone(struct sim *s, struct node *n)
 {
-	table_clock(s, 2 * ELECTION);
+	tables_clock(s, 2 * ELECTION);
 	n->skew += 2 * ELECTION;
 	for (unsigned i = 0; i < NODES; i++)
 		s->nodes[i].paused_until = &s->nodes[i] == n ? 0 : UINT64_MAX;
@@ -618,7 +618,7 @@ static void leads_alone(struct sim *s, struct node *n)
 void directed_a_lease_is_no_proof(struct sim *s)
 {
 	struct node *old = begin_table(s);
-	table_clock(s, 2 * ELECTION);
+	tables_clock(s, 2 * ELECTION);
 	old->paused_until = s->now + ELECTION;
 	struct node *n = &s->nodes[(old->slot + 1) % 3];
 	n->skew += 2 * ELECTION;
@@ -628,7 +628,7 @@ void directed_a_lease_is_no_proof(struct sim *s)
 	old->paused_until = 0;
 	must(node_barrier(s, old) > 0);
 	/* It has heard nothing of the others by then. */
-	table_millisecond(s);
+	tables_millisecond(s);
 	pass(s, ALL, 2 * BEAT);
 	must(directed_status(s, old->slot).role != RAFT_LEADER);
 }
@@ -640,21 +640,21 @@ void directed_a_lease_is_no_proof(struct sim *s)
 void directed_what_nobody_counted_gives_way_to_what_the_table_has(struct sim *s)
 {
 	struct node *a = begin_table(s), *b = &s->nodes[(a->slot + 1) % 3];
-	uint64_t last = table_last(s);
-	table_full(s, true);
+	uint64_t last = tables_last(s);
+	tables_full(s, true);
 	for (unsigned i = 0; i < 3; i++)
 		must(directed_propose(s, a->slot, RECORD_PAYLOAD_MAX) == RMQ_E_OK);
 	pass(s, N(a->slot), BEAT);
-	must(table_last(s) == last);
+	must(tables_last(s) == last);
 	directed_lose(s, ALL, ALL);
 	leads_alone(s, b);
 	pass(s, N(b->slot), BEAT);
-	must(table_last(s) == last);
+	must(tables_last(s) == last);
 	leads_alone(s, a);
-	table_full(s, false);
-	for (unsigned i = 0; i < 2 * ELECTION && table_last(s) == last; i++)
+	tables_full(s, false);
+	for (unsigned i = 0; i < 2 * ELECTION && tables_last(s) == last; i++)
 		pass(s, N(a->slot), 1);
-	must(table_last(s) == last + 1);
+	must(tables_last(s) == last + 1);
 	node_crash(s, a);
 	a->up_at = UINT64_MAX;
 	leads_alone(s, b);

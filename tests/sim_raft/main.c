@@ -7,7 +7,7 @@
  * Runs seeds FIRST … FIRST + COUNT - 1, or a directed schedule; ends with 1 at the first
  * broken rule.  -t: prints the hash of each seed's trace.  -v: runs a known-bad variant,
  * with its directed schedule or with COUNT seeds from FIRST (1); ends with 0 only if a rule breaks first
- * that it is to be found by (rules.h).  -D: a database votes (table.h), not the members.  -l: lists the variants, -L the schedules.
+ * that it is to be found by (rules.h).  -D: a database votes (tables.h), not the members.  -l: lists the variants, -L the schedules.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 #include "directed.h"
 #include "rules.h"
-#include "table.h"
+#include "tables.h"
 
 enum rmq_variant rmq_variant;
 bool rmq_small_limits;
@@ -153,11 +153,11 @@ static void millisecond(struct sim *s)
 /* Nobody serves from a server that is behind what all have heard, and all go on with the right one. */
 static void put_back_table(struct sim *s)
 {
-	if (!table_put_back(s))
+	if (!tables_put_back(s))
 		return;
 	for (uint64_t end = s->now + 5 * ELECTION; s->now < end;)
 		millisecond(s);
-	table_mend(s);
+	tables_mend(s);
 	for (uint64_t end = s->now + LEADER_MAX + CATCH_UP_MAX;
 	     s->now < end && !sim_is_alive(s);)
 		millisecond(s);
@@ -168,7 +168,7 @@ static void check_table(struct sim *s)
 {
 	uint64_t a, b, end = s->now + CATCH_UP_LOST_MAX;
 	const char *what;
-	while ((what = table_is_clean(s, &a, &b)) && s->now < end)
+	while ((what = tables_is_clean(s, &a, &b)) && s->now < end)
 		millisecond(s);
 	if (what)
 		sim_broken(s, what, a, b);
@@ -180,7 +180,7 @@ static uint64_t run(uint64_t seed, uint64_t totals[5])
 {
 	struct sim *s = calloc(1, sizeof(*s));
 	if (database)
-		table_begin(s);
+		tables_begin(s);
 	sim_begin(s, seed);
 	while (s->now < FAULTS_END)
 		millisecond(s);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "table.h"
+#include "tables.h"
 
 #include "core/raft/node_wire.h"
 
@@ -110,7 +110,7 @@ void node_start(struct sim *s, struct node *n)
 	meet_begin(s, n);
 	n->raft = raft_new(&b, node_clock(s, n));
 	if (s->table)
-		table_up(s, n, &b);
+		tables_up(s, n, &b);
 	if (s->host)
 		s->host->up(s, n);
 }
@@ -232,7 +232,7 @@ void node_crash(struct sim *s, struct node *n)
 	raft_free(n->raft);
 	n->raft = NULL;
 	if (s->table)
-		table_down(s, n);
+		tables_down(s, n);
 	if (s->host)
 		s->host->down(s, n);
 	reset_peers(s, n);
@@ -327,7 +327,7 @@ static void post(struct sim *s, struct node *n, const struct raft_message *m)
 	if (s->table && raft_id_eq(m->to, RAFT_DATABASE)) {
 		check_message(s, n, m);
 		check_flying(s, n, m->to);
-		table_post(s, n, m);
+		tables_post(s, n, m);
 		return;
 	}
 	if (!(s->host ? s->host->can_send(s, n, m) : meet_can_send(s, n, m->to)))
@@ -397,7 +397,7 @@ static void store(
 	n->ops_end = &op->next;
 	check_log(s, n, first);
 	if (s->table && st->hole_count > 0)
-		table_dig(s, n, st);
+		tables_dig(s, n, st);
 }
 
 static void barriers_done(struct sim *s, struct node *n, uint64_t seq)
@@ -465,7 +465,7 @@ static enum rmq_error raft(struct sim *s, struct node *n, const struct raft_even
 {
 	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), actions, count);
 	if (s->table)
-		table_stepped(s, n);
+		tables_stepped(s, n);
 	return error;
 }
 

@@ -6,7 +6,7 @@
 #define SIM_RAFT_RULES_H
 
 /* clang-format off */
-/* Of a database that votes, by random seeds (table.h): variant, and rules as below. */
+/* Of a database that votes, by random seeds (tables.h): variant, and rules as below. */
 #define FOUND_BY_TABLE(X) \
 	X(VOTE_UNKNOWN_GIVEN, "two leaders in a term", "a leader lacks a committed record", \
 	    "no leader after the faults ended") \

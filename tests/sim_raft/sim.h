@@ -159,7 +159,7 @@ struct host {
 struct sim {
 	const struct host *host; /* NULL: nobody */
 	void *arg;		 /* the host's */
-	struct table *table;	 /* the database that votes (table.h); NULL: members vote */
+	struct table *table;	 /* the database that votes (tables.h); NULL: members vote */
 	struct prng prng;
 	uint64_t now;
 	uint64_t seed;

@@ -1,4 +1,4 @@
-#include "table.h"
+#include "tables.h"
 
 #include <stdlib.h>
 
@@ -644,7 +644,7 @@ static void client_turn(struct sim *s, struct node *n)
 	run(s, n);
 }
 
-void table_up(struct sim *s, struct node *n, const struct raft_begin *b)
+void tables_up(struct sim *s, struct node *n, const struct raft_begin *b)
 {
 	struct client *c = client_of(s, n);
 	struct database_begin begin = {
@@ -655,7 +655,7 @@ void table_up(struct sim *s, struct node *n, const struct raft_begin *b)
 	database_stepped(c->db, n->raft, node_clock(s, n));
 }
 
-void table_down(struct sim *s, struct node *n)
+void tables_down(struct sim *s, struct node *n)
 {
 	struct client *c = client_of(s, n);
 
@@ -666,12 +666,12 @@ void table_down(struct sim *s, struct node *n)
 	c->db = NULL;
 }
 
-void table_stepped(struct sim *s, struct node *n)
+void tables_stepped(struct sim *s, struct node *n)
 {
 	database_stepped(client_of(s, n)->db, n->raft, node_clock(s, n));
 }
 
-void table_post(struct sim *s, struct node *n, const struct raft_message *m)
+void tables_post(struct sim *s, struct node *n, const struct raft_message *m)
 {
 	struct piece *pieces = calloc(m->run_count + 1, sizeof(*pieces));
 	uint8_t **made = calloc(m->run_count + 1, sizeof(*made));
@@ -685,7 +685,7 @@ void table_post(struct sim *s, struct node *n, const struct raft_message *m)
 	free(pieces);
 }
 
-void table_dig(struct sim *s, struct node *n, const struct raft_store *st)
+void tables_dig(struct sim *s, struct node *n, const struct raft_store *st)
 {
 	database_dig(client_of(s, n)->db, st->cover, st->holes, st->hole_count);
 }
@@ -790,7 +790,7 @@ static void sessions_turn(struct sim *s)
 	}
 }
 
-void table_millisecond(struct sim *s)
+void tables_millisecond(struct sim *s)
 {
 	struct table *t = s->table;
 
@@ -813,7 +813,7 @@ void table_millisecond(struct sim *s)
 	}
 }
 
-void table_calm(struct sim *s)
+void tables_calm(struct sim *s)
 {
 	struct table *t = s->table;
 
@@ -821,24 +821,24 @@ void table_calm(struct sim *s)
 	t->old_until = s->now;
 }
 
-void table_clock(struct sim *s, uint64_t ms)
+void tables_clock(struct sim *s, uint64_t ms)
 {
 	s->table->skew[0] += (int64_t)ms;
 }
 
-void table_full(struct sim *s, bool is)
+void tables_full(struct sim *s, bool is)
 {
 	s->table->no_rows_until = is ? UINT64_MAX : 0;
 }
 
-uint64_t table_last(const struct sim *s)
+uint64_t tables_last(const struct sim *s)
 {
 	return s->table->confirmed->row.last.index;
 }
 
 /* ---- checks ---- */
 
-void table_check_committed(struct sim *s, uint64_t index)
+void tables_check_committed(struct sim *s, uint64_t index)
 {
 	const struct tables *t = s->table->confirmed;
 	const struct rec *rec = &s->committed[index];
@@ -853,7 +853,7 @@ void table_check_committed(struct sim *s, uint64_t index)
 		sim_broken(s, "the database has another record", index, t->log[index].value);
 }
 
-const char *table_is_clean(struct sim *s, uint64_t *a, uint64_t *b)
+const char *tables_is_clean(struct sim *s, uint64_t *a, uint64_t *b)
 {
 	const struct node *l = node_leader(s);
 	const struct tables *t = s->table->primary;
@@ -881,7 +881,7 @@ static void serve_from(struct sim *s, struct tables *of)
 		c->dies_at = s->now;
 }
 
-bool table_put_back(struct sim *s)
+bool tables_put_back(struct sim *s)
 {
 	struct table *t = s->table;
 	struct raft_status st;
@@ -905,7 +905,7 @@ bool table_put_back(struct sim *s)
 	return true;
 }
 
-void table_mend(struct sim *s)
+void tables_mend(struct sim *s)
 {
 	struct table *t = s->table;
 
@@ -913,7 +913,7 @@ void table_mend(struct sim *s)
 	serve_from(s, t->right);
 }
 
-void table_begin(struct sim *s)
+void tables_begin(struct sim *s)
 {
 	struct table *t = s->table = calloc(1, sizeof(*t));
 
@@ -922,7 +922,7 @@ void table_begin(struct sim *s)
 	t->changes_end = &t->changes;
 }
 
-void table_end(struct sim *s)
+void tables_end(struct sim *s)
 {
 	struct table *t = s->table;
 
