@@ -585,6 +585,30 @@ static void holes_are_dug_until_nothing_is_left_of_them(void **state)
 	end(&f);
 }
 
+static void a_dig_is_not_slow_as_it_waits_for_the_append_before_it(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct hole_range h = {1, 3};
+
+	begin(&f, 3, 3);
+	is_elected(&f);
+	sends(&f, 4, (struct raft_place){3, 1}, 0);
+	(void)says(&f, RAFT_APPENDED);
+	uint64_t append = gives(&f, DATABASE_APPEND)->number;
+	database_dig(f.db, (struct raft_place){3, 1}, &h, 1);
+	const struct database_statement *dig = gives(&f, DATABASE_DIG);
+	uint32_t rows = dig->rows;
+	struct database_result r = {.number = dig->number, .outcome = DATABASE_DONE};
+	f.now += ELECTION / 4;
+	answered(&f, append, DATABASE_DONE);
+	f.now += 1;
+	database_result(f.db, &r, f.now);
+	(void)says(&f, RAFT_APPENDED);
+	assert_int_equal(gives(&f, DATABASE_DIG)->rows, 2 * rows);
+	end(&f);
+}
+
 static void a_dig_does_not_confirm_an_append_that_failed(void **state)
 {
 	(void)state;
@@ -867,6 +891,7 @@ int main(void)
 	    cmocka_unit_test(an_empty_table_is_not_filled_unless_that_is_asked_for),
 	    cmocka_unit_test(who_made_the_cluster_makes_its_tables_after_a_restart_as_well),
 	    cmocka_unit_test(holes_are_dug_until_nothing_is_left_of_them),
+	    cmocka_unit_test(a_dig_is_not_slow_as_it_waits_for_the_append_before_it),
 	    cmocka_unit_test(a_dig_does_not_confirm_an_append_that_failed),
 	    cmocka_unit_test(a_node_that_lags_is_fed_with_holes_where_nothing_is),
 	    cmocka_unit_test(a_log_that_rmq_did_not_write_is_not_fed),

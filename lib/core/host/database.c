@@ -259,6 +259,7 @@ void database_result(struct database *d, const struct database_result *r, uint64
 		database_trouble(
 		    d, DATABASE_FAILING, r->text ? r->text : "a statement was not answered");
 	take_result(d, &g, r);
+	d->result_at = d->now;
 }
 
 /* ---- what is to be done ---- */

@@ -402,7 +402,8 @@ uint64_t database_lead_due(const struct database *d)
 static void dug(struct database *d, const struct given *g, bool all)
 {
 	struct digging *w = &d->lead.digging;
-	uint64_t ms = d->now - g->at;
+	/* It waits for the statement before it. */
+	uint64_t began = g->at > d->result_at ? g->at : d->result_at, ms = d->now - began;
 
 	if (ms > d->election_ms / 8 && d->dig_rows > DATABASE_DIG_ROWS_MIN)
 		d->dig_rows /= 2;

@@ -127,6 +127,7 @@ struct database {
 	bool dropped; /* as `text` says; database_down() comes */
 	struct given given[DATABASE_STATEMENTS_MAX];
 	unsigned under_way;
+	uint64_t result_at; /* the newest result came */
 	uint64_t statements;
 	struct known known;
 
