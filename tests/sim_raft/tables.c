@@ -877,8 +877,11 @@ static void serve_from(struct sim *s, struct tables *of)
 		replicate(s);
 	*t->primary = *of;
 	*t->confirmed = *of;
-	for (struct session *c = t->sessions; c; c = c->next)
+	/* Nothing that is under way comes there. */
+	for (struct session *c = t->sessions; c; c = c->next) {
+		c->server = 1;
 		c->dies_at = s->now;
+	}
 }
 
 bool tables_put_back(struct sim *s)
