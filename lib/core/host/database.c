@@ -49,8 +49,7 @@ struct database *database_new(const struct database_begin *b, uint64_t now_ms)
 	d->heartbeat_ms = b->heartbeat_ms;
 	d->now = d->deaf_at = now_ms;
 	d->dig_rows = 8 * DATABASE_DIG_ROWS_MIN;
-	d->feed.next = memory_new(sizeof(*d->feed.next));
-	d->feed.out = memory_new(sizeof(*d->feed.out));
+	database_feed_new(d);
 	database_trouble(d, DATABASE_AWAY, "not connected yet");
 	return d;
 }
@@ -64,10 +63,7 @@ void database_free(struct database *d)
 	free(d->lead.waiting.pieces);
 	free(d->lead.digging.ranges);
 	free(d->lead.digging.covers);
-	chunk_drop(d->feed.next->chunk);
-	chunk_drop(d->feed.out->chunk);
-	free(d->feed.next);
-	free(d->feed.out);
+	database_feed_free(d);
 	free(d);
 }
 

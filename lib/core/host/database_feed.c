@@ -151,6 +151,25 @@ static void clear(struct feed_message *m)
 	m->count = 0;
 }
 
+void database_feed_new(struct database *d)
+{
+	d->feed.next = memory_new(sizeof(*d->feed.next));
+	d->feed.out = memory_new(sizeof(*d->feed.out));
+}
+
+static void message_free(struct feed_message *m)
+{
+	clear(m);
+	chunk_drop(m->chunk);
+	free(m);
+}
+
+void database_feed_free(struct database *d)
+{
+	message_free(d->feed.next);
+	message_free(d->feed.out);
+}
+
 /* All indexes before a record that is there are holes, and so is what comes after the last one. */
 static enum page put_page(
     struct feed_message *m, const struct database_result *r, uint64_t from)

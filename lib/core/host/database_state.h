@@ -221,6 +221,8 @@ void database_lead_result(
 
 /* ---- database_feed.c ---- */
 
+void database_feed_new(struct database *d);
+void database_feed_free(struct database *d);
 /* The row was read: feeds the node if that is of use. */
 void database_feed_begin(struct database *d);
 void database_feed_end(struct database *d);
