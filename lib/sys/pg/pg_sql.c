@@ -155,9 +155,9 @@ static const struct {
     {true,
 	"ALTER TABLE rmq_log SET (autovacuum_vacuum_threshold = 1000, "
 	"autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000, "
-	"autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_cost_delay = 1, "
+	"autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_cost_delay = 0, "
 	"toast.autovacuum_vacuum_threshold = 30000, toast.autovacuum_vacuum_scale_factor = 0, "
-	"toast.autovacuum_vacuum_cost_delay = 1)"},
+	"toast.autovacuum_vacuum_cost_delay = 0)"},
 };
 
 const char *pg_tables(unsigned i, bool postgres)
