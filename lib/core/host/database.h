@@ -38,11 +38,13 @@
  * has come back or a standby that was promoted without it, has a row that is behind what this node
  * knew when the statement was given: the term of a leader, or what is committed.  Nothing is
  * granted, confirmed or read there: the connection is dropped.  An empty row is not filled either, but by the node
- * that makes the cluster's tables (database_found(), or a log of which all is the first configuration).
+ * that makes the cluster's tables: by database_found(), or as its log ends with the configuration with which it
+ * made the cluster, committed, and it has led in none since.
  *
  * A node that lags, or hears no leader for an election timeout, is fed from the table: APPENDs from RAFT_DATABASE,
  * what is absent being holes, at the pace of the core's answers.  What is not known to be committed may be lost again by the
- * database: it is appended, but not committed.  A row whose commit index is above its last place
+ * database: it is appended, but not committed.  So is a node that was voted for and lacks the table's last record, as
+ * one of its own stands there: what is here and not there nobody has counted.  A row whose commit index is above its last place
  * lacks what is committed, as it is still being filled: nobody is fed from it.
  *
  * Hostile: all that is read is bounded and checked, and what is not as this module writes it is not
