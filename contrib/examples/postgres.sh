@@ -258,6 +258,7 @@ sender=$!
 
 within 60 received_at_least $((lines / 4))
 leader=$(find_leader)
+group=
 eval "group=\$group$leader"
 echo "# 4. n$leader leads: kill -9 of all its processes"
 killed=$(milliseconds)
