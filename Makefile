@@ -40,6 +40,11 @@ FLAGS := -std=c11 -D_GNU_SOURCE -DRMQ_VERSION='"$(VERSION)"' -iquote lib $(WARN)
 	-fno-strict-aliasing -fstack-protector-strong -fPIE $(MODE_$(MODE)) \
 	$(shell $(PKG_CONFIG) --cflags $(PACKAGES))
 LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -lm
+PG_FLAGS = $(shell $(PKG_CONFIG) --cflags libpq)
+PG_LIBS = $(shell $(PKG_CONFIG) --libs libpq)
+# What one program has beyond that.
+OBJS_rmq-clusterd = $(call obj,$(PG))
+LIBS_rmq-clusterd = $(PG_LIBS)
 # Clients start for each message, and to load a library takes longer than all else that they do: those
 # that there are as archives are linked into them.  CLIENT_ARCHIVES= : none is.
 CLIENTS := rmq-ack rmq-queue rmq-recv rmq-send
@@ -49,7 +54,9 @@ CLIENT_LIBS := $(foreach l,$(LIBS),$(or $(and $(filter $(CLIENT_ARCHIVES:%=-l%),
 LINK := $(CC) $(CFLAGS) $(MODE_$(MODE)) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 CORE := $(wildcard lib/core/*/*.c)
-SYS := $(wildcard lib/sys/*/*.c)
+# What stands on libpq is for one program, and only that needs it.
+PG := $(wildcard lib/sys/pg/*.c)
+SYS := $(filter-out $(PG),$(wildcard lib/sys/*/*.c))
 PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -60,6 +67,7 @@ BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c,$(wildcard tests/cli/*.c))) \
 	$(B)/cli/trespass.so
 CLUSTER := $(if $(wildcard tests/cluster/*.c),$(addprefix $(B)/cluster/,actor flood history))
+POSTGRES := $(patsubst tests/postgres/%.c,$(B)/postgres/%,$(wildcard tests/postgres/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
 	$(B)/crash/recorder.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -72,7 +80,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 all: $(BINS)
 completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
+tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -87,14 +95,16 @@ $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 
+$(call obj,$(PG) $(wildcard tests/postgres/*.c)): FLAGS += $(PG_FLAGS)
+
 $(B)/librmq.a: $(call obj,$(CORE) $(SYS))
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 define program
-$(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(B)/librmq.a
+$(B)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OBJS_$(1)) $(B)/librmq.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS))
+	$$(LINK) -o $$@ $$^ $(if $(filter $(1),$(CLIENTS)),$$(CLIENT_LIBS),$$(LIBS)) $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
 
@@ -104,9 +114,9 @@ $(OLD)/level.o: lib/core/base/level.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_LEVEL_NEWEST=1 -MMD -MP -c -o $@ $<
 define older
-$(OLD)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OLD)/level.o $(B)/librmq.a
+$(OLD)/bin/$(1): $(call obj,$(wildcard cmd/$(1)/*.c)) $(OBJS_$(1)) $(OLD)/level.o $(B)/librmq.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ $$(LIBS)
+	$$(LINK) -o $$@ $$^ $$(LIBS) $$(LIBS_$(1))
 endef
 $(foreach p,$(OLDER),$(eval $(call older,$(p))))
 
@@ -163,6 +173,10 @@ $(B)/cluster/%: $(B)/tests/cluster/%.o $(B)/librmq.a
 
 $(B)/cluster/history: $(call obj,tests/cluster/history_read.c)
 
+$(B)/postgres/%: $(B)/tests/postgres/%.o $(call obj,$(PG)) $(B)/librmq.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) $(PG_LIBS)
+
 $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
@@ -184,18 +198,18 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-crash check-fuzz check-man check-lint check-deb check-ocf
+check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-postgres check-crash check-fuzz check-man check-lint check-deb check-ocf
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster fuzz
+	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster postgres fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 bench: all $(BENCHES) $(B)/cli/keyclient
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' sh tests/bench/bench $(PARTS)
-bench-cluster: all $(BENCHES) $(B)/cluster/flood
+bench-cluster: all $(BENCHES) $(B)/cluster/flood $(POSTGRES)
 	MODE=$(MODE) RMQ_BUILD='$(abspath $(B))' bash tests/bench/cluster $(PARTS)
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/fuzz/long
@@ -261,11 +275,12 @@ help:
 	@echo '  completions          for bash, zsh and fish, into build/MODE/completions'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -crash -fuzz -man -lint -deb -ocf -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -postgres -crash -fuzz -man -lint -deb -ocf -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench [PARTS=...]    measures; figures are ratios to a ceiling of the same run'
-	@echo '  bench-cluster        the same for a cluster of three nodes on this machine'
+	@echo '  bench-cluster        the same for a cluster of three nodes on this machine; with'
+	@echo '                       RMQ_ENGINE=postgresql: of that engine'
 	@echo '  fuzz                 libFuzzer on each decoder, FUZZ_SECONDS=60 each'
 	@echo '  format               clang-format in place'
 	@echo '  install uninstall    PREFIX=/usr/local DESTDIR='

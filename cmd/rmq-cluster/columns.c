@@ -28,7 +28,11 @@
 	X(CAUGHT_UP, "caught-up", YES, v->flags &CONTROL_CAUGHT_UP) \
 	X(GATE_STATE, "gate-state", TEXT, control_gate_text(CONTROL_STATE_GATE_OF(v->flags))) \
 	X(CONFIG_INDEX, "config-index", NUMBER, v->config_index) \
-	X(LEVEL, "level", NUMBER, v->level)
+	X(LEVEL, "level", NUMBER, v->level) \
+	X(ENGINE, "engine", TEXT, engine_of(v)) \
+	X(DATABASE, "database", TEXT, v->database) \
+	X(DATABASE_STATE, "database-state", TEXT, v->database_state) \
+	X(SYNCHRONOUS, "synchronous", TEXT, control_synchronous_text(v->synchronous))
 
 #define MEMBER_COLUMNS(X) \
 	X(NAME, "name", TEXT, m->name) \
@@ -94,6 +98,11 @@ static unsigned count_of(
 unsigned voters_up(const struct control_view *v)
 {
 	return count_of(v, is_voter_up);
+}
+
+static const char *engine_of(const struct control_view *v)
+{
+	return v->engine[0] ? v->engine : raft_engine_text(RAFT_ENGINE_BUILT_IN);
 }
 
 static const char *member_role(const struct control_view_member *m)

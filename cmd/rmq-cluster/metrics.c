@@ -1,6 +1,7 @@
 #include "metrics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "columns.h"
 #include "core/client/openmetrics.h"
@@ -74,6 +75,21 @@ static unsigned voters(const struct control_view *v)
 	X("rmq_cluster_term", "counter", "_total", \
 	    "The term: how often an election was begun, about.", v->term) \
 	X("rmq_cluster_commit", "counter", "_total", "Records that are committed.", v->commit)
+
+/* Whoever does not know its server cannot say what its word is worth. */
+static void put_database(struct text *out, const struct control_view *v)
+{
+	if (!v->engine[0])
+		return;
+	openmetrics_family(out, "rmq_cluster_database_up", "gauge", "",
+	    "1: this node reaches the database, which is as it should be.");
+	put_of_cluster(out, "rmq_cluster_database_up", strcmp(v->database_state, "up") == 0);
+	openmetrics_family(out, "rmq_cluster_database_synchronous", "gauge", "",
+	    "1: what it confirms is on another server, too.");
+	if (v->synchronous != CONTROL_SYNCHRONOUS_UNKNOWN)
+		put_of_cluster(out, "rmq_cluster_database_synchronous",
+		    v->synchronous != CONTROL_SYNCHRONOUS_NO);
+}
 
 /* ---- its members ---- */
 
@@ -186,6 +202,7 @@ void metrics_put(struct text *out, const struct control_view *v)
 	put_of_cluster(out, family suffix, value);
 	CLUSTER_FAMILIES(X)
 #undef X
+	put_database(out, v);
 #define X(family, unit, help, known, value, parts) \
 	openmetrics_family(out, family, "gauge", unit, help); \
 	for (const struct control_view_member *m = v->members; m < v->members + v->count; m++) \

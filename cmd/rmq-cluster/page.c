@@ -7,8 +7,9 @@
 
 #define MEMBER_FIELDS \
 	"name,role,state,up,unreachable,lag,disk-free,journal-size,load,gate-state,address"
-#define QUEUE_FIELDS "queue,ready,leased,delayed,bytes,receivers"
-#define NODE_FIELDS  "leader,available,members,voters,up,term,commit,last,caught-up,gate-state"
+#define QUEUE_FIELDS	"queue,ready,leased,delayed,bytes,receivers"
+#define NODE_FIELDS	"leader,available,members,voters,up,term,commit,last,caught-up,gate-state"
+#define DATABASE_FIELDS NODE_FIELDS ",engine,database,database-state,synchronous"
 
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -132,7 +133,7 @@ static void put_node(struct text *out, const struct control_view *v)
 {
 	struct table t;
 
-	if (!table_init(&t, &columns_of_node, NODE_FIELDS))
+	if (!table_init(&t, &columns_of_node, v->engine[0] ? DATABASE_FIELDS : NODE_FIELDS))
 		return;
 	text_put_str(out, "<h2>As this node sees it</h2>\n<table>\n");
 	for (unsigned i = 0; i < t.columns; i++) {

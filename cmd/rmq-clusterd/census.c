@@ -82,8 +82,8 @@ enum commands_verdict census_look(const struct cluster *c, char *text)
 enum rmq_error census_asked(
     struct cluster *c, const uint8_t key[RAFT_KEY_SIZE], const char **text)
 {
-	return founding_asked(
-	    &c->census.founding, c->founding_seq != 0, c->pair.key, key, text);
+	return founding_asked(&c->census.founding,
+	    c->founding_seq != 0 || database_link_founds(c), c->pair.key, key, text);
 }
 
 void census_end(struct cluster *c)

@@ -99,6 +99,7 @@ void cluster_status(const struct cluster *c, struct cluster_status *s)
 	    .gate = watchdog_gate_seen(c),
 	    .problem = why_problem(&why),
 	};
+	database_link_show(c, s);
 }
 
 /* Whether it is heard. */
@@ -258,6 +259,8 @@ static void arm(struct cluster *c)
 		due = hooks_due(&c->hooks);
 	if (leave_due(c) < due)
 		due = leave_due(c);
+	if (database_link_due(c) < due)
+		due = database_link_due(c);
 	if (due == UINT64_MAX)
 		uv_timer_stop(&c->due);
 	else

@@ -42,6 +42,11 @@ struct cluster_status {
 	const char *queue_socket;
 	enum control_its_gate gate; /* what is known of this node's gate */
 	const char *problem;	    /* why_problem() */
+	/* The database, where the engine is one; NULL: the engine is the built-in one. */
+	const char *engine;
+	const char *database;	    /* where it is; "": it was not reached yet */
+	const char *database_state; /* "up", or what is wrong */
+	enum control_synchronous synchronous;
 };
 
 void cluster_status(const struct cluster *c, struct cluster_status *s);

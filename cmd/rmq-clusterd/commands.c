@@ -151,6 +151,11 @@ static void transfer(struct cluster *c, struct command *m)
 		end(c, m, RMQ_E_NOTHING, "it leaves the cluster");
 		return;
 	}
+	const struct peer *p = peers_find(c, to->id);
+	if (p && (p->flags & NODE_STATE_AWAY)) {
+		end(c, m, RMQ_E_NOTHING, "it does not reach the database");
+		return;
+	}
 	if (peers_forgot(c, to->id)) {
 		end(c, m, RMQ_E_NOTHING,
 		    "its data directory was put back to an older state, and it does not lead");
@@ -465,20 +470,52 @@ void commands_forget(struct cluster *c, void *arg)
 	}
 }
 
+/* A database is asked first: whether there are tables of another cluster, and to make them. */
+static bool may_found(struct cluster *c, struct command *m, struct raft_id *cluster)
+{
+	char text[TEXT_MAX + 1];
+
+	if (!database_link_used(c))
+		return true;
+	enum rmq_error err = database_link_found(c, cluster, text);
+	if (err == RMQ_E_BUSY)
+		event(c, m, COMMAND_FOUND);
+	else if (err)
+		end(c, m, err, text);
+	return !err;
+}
+
+/*
+ * Who made this cluster is the first that it ever had; done is done while it works.  The tables of one
+ * that is alone may not have been filled yet.
+ */
+static void was_founded(struct cluster *c, struct command *m)
+{
+	struct raft_id cluster;
+
+	if (!raft_id_none(c->status.leader))
+		end(c, m, RMQ_E_OK, "");
+	else if (!database_link_alone(c))
+		event(c, m, COMMAND_ASK);
+	else if (may_found(c, m, &cluster))
+		end(c, m, RMQ_E_OK, "");
+}
+
 /* Makes a cluster of this node, or says why not. */
 static void found(struct cluster *c, struct command *m)
 {
 	uint64_t index;
 	const struct raft_config *view = peers_view(c, &index);
-	/* Who made this cluster is the first that it ever had; done is done while it works. */
-	if (view && c->founded) {
-		if (raft_id_none(c->status.leader))
-			event(c, m, COMMAND_ASK);
-		else
-			end(c, m, RMQ_E_OK, "");
+	bool converts = database_link_converts(c);
+	struct raft_id cluster = {{0}};
+
+	if (view && !converts && (c->founded || database_link_alone(c))) {
+		was_founded(c, m);
 		return;
 	}
-	enum rmq_error err = view ? RMQ_E_EXISTS : node_found(c);
+	if ((!view || converts) && !may_found(c, m, &cluster))
+		return;
+	enum rmq_error err = view && !converts ? RMQ_E_EXISTS : node_found(c, cluster);
 	if (err == RMQ_E_EXISTS)
 		end(c, m, err,
 		    peers_removed(c) ? "this node " MEMBERS_REMOVED_TEXT
@@ -640,7 +677,7 @@ static void look(struct cluster *c, struct command *m)
 		ask_or_found(c, m);
 		break;
 	case COMMAND_FOUNDS:
-		if (c->status.config && c->founded)
+		if (c->status.config && c->founded && !database_link_used(c))
 			end(c, m, RMQ_E_OK, "");
 		else if (!c->founding_seq)
 			found(c, m);
@@ -665,7 +702,9 @@ static void look_or_give_up(struct cluster *c, struct command *m)
 		return;
 	}
 	enum rmq_error err = command_late(&m->life, cluster_leads(c), &text);
-	if (err == RMQ_E_NO_DAEMON && takes_out(m))
+	if (err == RMQ_E_NO_DAEMON && database_link_used(c))
+		text = "no leader is known: rmq-cluster why says more";
+	else if (err == RMQ_E_NO_DAEMON && takes_out(m))
 		text =
 		    "no leader is known: members are removed by a majority of the voters; if "
 		    "that is lost for good, see rmq-cluster recover";

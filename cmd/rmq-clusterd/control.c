@@ -181,6 +181,10 @@ static void view_make(const struct cluster *c, struct control_view *v)
 		v->flags |= CONTROL_SERVING;
 		copy_text(v->queue_socket, sizeof(v->queue_socket), s.queue_socket);
 	}
+	copy_text(v->engine, sizeof(v->engine), s.engine);
+	copy_text(v->database, sizeof(v->database), s.database);
+	copy_text(v->database_state, sizeof(v->database_state), s.database_state);
+	v->synchronous = s.synchronous;
 	if (s.leader) {
 		copy_text(v->leader, sizeof(v->leader), s.leader->name);
 		memcpy(v->leader_key, s.leader->key, sizeof(v->leader_key));

@@ -135,6 +135,8 @@ static enum rmq_error check_settings(
 	char text[TEXT_MAX + 1];
 
 	settings_times(&times, m->election_ms, m->heartbeat_ms);
+	/* Its log says which one it has, as this one does. */
+	settings_engine(&times, c->config.engine);
 	enum rmq_error err = settings_admit(&node, &self, enforce, text);
 	return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
 }
@@ -161,7 +163,8 @@ static enum rmq_error check_identity(struct inlet *i, const struct node_hello *m
 	    .key = link_conn_peer(i->conn),
 	    .boot = m->boot,
 	    .begun = {m->last, m->term},
-	    .forgot = m->flags & NODE_HELLO_FORGOT,
+	    /* Where a database has the log, a disk that has forgotten does no harm. */
+	    .forgot = (m->flags & NODE_HELLO_FORGOT) || database_link_used(c),
 	    .accepted_ms = link_conn_accepted_ms(i->conn),
 	};
 	char text[TEXT_MAX + 1];
@@ -256,7 +259,7 @@ static void hello(struct inlet *i, struct slice payload)
 	peers_member_of(p)->alive_ms = cluster_now(c);
 	replace(p, i, another);
 	settings_times(&p->settings, m.election_ms, m.heartbeat_ms);
-	if (another && m.flags & NODE_HELLO_FORGOT)
+	if (another && (m.flags & NODE_HELLO_FORGOT || database_link_used(c)))
 		node_lost(c, p->member.id);
 	send_welcome(i);
 	cluster_changed(c);
@@ -489,6 +492,49 @@ static void ask_settings(struct inlet *i)
 	peers_say_settings(i->cluster, i->conn, false);
 }
 
+static void not_let_in(struct inlet *i, enum rmq_error err, const char *text)
+{
+	struct cluster *c = i->cluster;
+
+	if (log_rate_allows(&c->strangers, cluster_now(c)))
+		log_notice("%s at %s is not let in: %s", i->joiner.name,
+		    link_conn_address(i->conn), text);
+	inlet_refuse(i, err, text);
+}
+
+/* They must be those of the cluster, or it must say that they need not be. */
+static void compare(struct inlet *i, const struct settings *theirs, bool enforce)
+{
+	const struct cluster *c = i->cluster;
+	const struct settings_of joiner = {theirs, i->joiner.name},
+				 self = {&c->peers.settings, c->config.name};
+	char text[TEXT_MAX + 1];
+	enum rmq_error err = settings_admit(&joiner, &self, enforce, text);
+
+	if (err)
+		not_let_in(i, err, text);
+	else
+		go_on(i);
+}
+
+static void take_settings(struct inlet *i, struct slice payload)
+{
+	struct node_settings m;
+	struct settings theirs;
+	bool unenforced = false;
+	enum rmq_error err = RMQ_E_PROTOCOL;
+
+	i->asked = false;
+	if (node_settings_decode(payload, &m))
+		err = settings_decode(m.tags, &theirs, &unenforced);
+	if (err == RMQ_E_PROTOCOL)
+		bad(i, "SETTINGS");
+	else if (err)
+		not_let_in(i, err, "it says settings that this node does not know");
+	else
+		compare(i, &theirs, !unenforced);
+}
+
 static void take_in(struct inlet *i, struct slice payload)
 {
 	struct node_join m;
@@ -528,38 +574,7 @@ static void take_in(struct inlet *i, struct slice payload)
 	if (m.features & NODE_FEATURES & NODE_FEATURE_SETTINGS)
 		ask_settings(i);
 	else
-		go_on(i);
-}
-
-/* They must be those of the cluster, or it must say that they need not be. */
-static void take_settings(struct inlet *i, struct slice payload)
-{
-	struct cluster *c = i->cluster;
-	struct node_settings m;
-	struct settings theirs;
-	const struct settings_of joiner = {&theirs, i->joiner.name},
-				 self = {&c->peers.settings, c->config.name};
-	char text[TEXT_MAX + 1] = "it says settings that this node does not know";
-	bool unenforced = false;
-	enum rmq_error err = RMQ_E_PROTOCOL;
-
-	i->asked = false;
-	if (node_settings_decode(payload, &m))
-		err = settings_decode(m.tags, &theirs, &unenforced);
-	if (err == RMQ_E_PROTOCOL) {
-		bad(i, "SETTINGS");
-		return;
-	}
-	if (!err)
-		err = settings_admit(&joiner, &self, !unenforced, text);
-	if (!err) {
-		go_on(i);
-		return;
-	}
-	if (log_rate_allows(&c->strangers, cluster_now(c)))
-		log_notice("%s at %s is not let in: %s", i->joiner.name,
-		    link_conn_address(i->conn), text);
-	inlet_refuse(i, err, text);
+		compare(i, &(struct settings){{{0}}}, false);
 }
 
 /* Whom the cluster was recovered without runs on as the old one, and may not be alone. */

@@ -21,23 +21,26 @@
 /* What this daemon cannot do without. */
 #define SETTINGS_WANTED \
 	(CONFIG_BIT(name) | CONFIG_BIT(key) | CONFIG_BIT(listen) | CONFIG_BIT(advertise) | \
-	    CONFIG_BIT(gate_advertise) | CONFIG_BIT(control))
+	    CONFIG_BIT(gate_advertise) | CONFIG_BIT(control) | CONFIG_BIT(engine))
 
 struct options {
 	const char *directory;
 	const char *config;
 	bool init;
+	bool allow_async;
 	struct config *settings;
 	struct daemon_options common;
 };
 
-enum { OPTION_INIT = 256, OPTION_NO_ENFORCE };
+enum { OPTION_INIT = 256, OPTION_NO_ENFORCE, OPTION_ALLOW_ASYNC };
 
 static const struct option_row rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the data directory of this node"},
     {OPTION_INIT, "init", NULL, NULL, NULL, "make DIR if it is absent or empty"},
     {OPTION_NO_ENFORCE, "no-enforce", NULL, NULL, NULL,
 	"as enforce = no: for a rolling change of settings"},
+    {OPTION_ALLOW_ASYNC, "allow-async", NULL, NULL, NULL,
+	"use a database that waits for no standby, and may lose what it has confirmed"},
     {'c', "config", "FILE", NULL, NULL, "settings, see rmq.conf(5); each is an option as well"},
     {0}};
 
@@ -81,6 +84,9 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 		break;
 	case OPTION_INIT:
 		o->init = true;
+		break;
+	case OPTION_ALLOW_ASYNC:
+		o->allow_async = true;
 		break;
 	case OPTION_NO_ENFORCE:
 		return config_option(
@@ -232,6 +238,9 @@ static void start(struct cluster *c)
 		log_error("cannot start: %s", uv_strerror(err));
 		cluster_die(c, error_exit(RMQ_E_IO));
 	}
+	int status = database_link_start(c);
+	if (status)
+		cluster_die(c, status);
 	join_start(c);
 	rights_look(c);
 }
@@ -262,6 +271,7 @@ static void confine(struct cluster *c, struct daemon_options *common)
 		sandbox_around(&box, SANDBOX_READ, c->config.rights);
 	if (c->hooks_set)
 		sandbox_path(&box, SANDBOX_READ, c->config.hooks);
+	database_link_confine(c, &box);
 	sandbox_names(&box);
 	sandbox_program(&box, SUPERVISOR_PROGRAM);
 	enum rmq_error err = daemon_options_confine(common, &box);
@@ -277,6 +287,7 @@ static int run(struct cluster *c)
 	peers_close(c);
 	int status = disk_close(&c->disk);
 	node_close(c);
+	database_link_close(c);
 	keypair_wipe(&c->pair);
 	return status ? status : c->leave.status;
 }
@@ -302,6 +313,10 @@ int main(int argc, char **argv)
 	}
 	randombytes_buf(&c->boot, sizeof(c->boot));
 	read_settings(c, &o);
+	c->database.allow_async = o.allow_async;
+	int status = database_link_open(c);
+	if (status)
+		return status;
 	watchdog_open(c);
 	c->supervisor.sandbox = o.common.sandbox;
 	supervisor_open(c);

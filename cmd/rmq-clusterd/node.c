@@ -101,7 +101,8 @@ static void do_action(struct cluster *c, const struct raft_action *a, struct sou
 		break;
 	case RAFT_SEND:
 		source->next = 0;
-		peers_send(c, &a->message, source->runs, source->pieces, source->count);
+		(raft_id_eq(a->message.to, RAFT_DATABASE) ? database_link_send : peers_send)(
+		    c, &a->message, source->runs, source->pieces, source->count);
 		break;
 	case RAFT_READ:
 		reads_want(&c->reads, a);
@@ -135,7 +136,11 @@ static enum rmq_error step(struct cluster *c, const struct raft_event *e, struct
 	enum rmq_error err = raft_step(c->raft, e, cluster_now(c), &actions, &count);
 
 	bool forgot = c->status.forgot;
+	uint64_t config_index = c->status.config_index;
 	raft_status(c->raft, &c->status);
+	if (c->status.config_index != config_index)
+		database_link_check(c);
+	database_link_stepped(c);
 	if (forgot && !c->status.forgot) {
 		log_notice("has all that its disk had forgotten: votes again");
 		cluster_changed(c);
@@ -181,6 +186,9 @@ void node_message(
 	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = m};
 	struct intake_room room = disk_intake(&c->disk);
 
+	/* It would depose the leader and could not be elected. */
+	if (m->type == RAFT_TIMEOUT_NOW && database_link_away(c))
+		return;
 	if (!engine_takes(c->raft, m, pieces, &room, &c->intake))
 		return;
 	enum rmq_error err =
@@ -328,6 +336,7 @@ static uint64_t holes(void *arg, uint64_t end, const struct hole_range *ranges, 
 		    error_text(err));
 		cluster_die(c, error_exit(RMQ_E_BUG));
 	}
+	database_link_dig(c, end, ranges, count);
 	return c->sent_seq;
 }
 
@@ -600,7 +609,9 @@ void node_look_at_room(struct cluster *c)
 		bool level;
 		struct voter_room m = member_room(c, id, &level);
 		c->holes_wanted |= member_waits_for_room(&m, level, patience);
-		if (raft_config_is_voter(config, id))
+		/* Where a database has the log, only the disk of who leads is needed. */
+		if (database_link_used(c) ? raft_id_eq(id, c->id)
+					  : raft_config_is_voter(config, id))
 			voters[n++] = m;
 	}
 	if (config)
@@ -649,6 +660,8 @@ void node_turn(struct cluster *c)
 	ask_again(c);
 	/* At least once in an election timeout: by raft_due(). */
 	fetch_records(c);
+	database_link_sweep(c);
+	database_link_turn(c);
 	uint64_t now = cluster_now(c);
 	if (now >= c->heard_ms + (uint64_t)c->config.heartbeat)
 		hear_records(c);
@@ -665,6 +678,8 @@ void node_open(struct cluster *c)
 	begin.election_ms = (uint32_t)c->config.election_timeout;
 	begin.heartbeat_ms = (uint32_t)c->config.heartbeat;
 	begin.seed = c->boot;
+	if (database_link_used(c))
+		begin.sole_voter = RAFT_DATABASE;
 	c->raft = raft_new(&begin, cluster_now(c));
 	c->founded = begin.config_count > 0 && begin.configs[0].config->count == 1 &&
 		     raft_id_eq(begin.configs[0].config->members[0].id, c->id);
@@ -678,6 +693,7 @@ void node_open(struct cluster *c)
 	raft_status(c->raft, &c->status);
 	c->shown = c->status;
 	replica_log_begin_free(&begin);
+	database_link_begin(c);
 }
 
 void node_close(struct cluster *c)
@@ -686,24 +702,41 @@ void node_close(struct cluster *c)
 	c->raft = NULL;
 }
 
-/* The only voter needs no one's word: what is stored is committed. */
-enum rmq_error node_found(struct cluster *c)
+/* The first membership of a cluster; or of one that goes on as it is, with another engine. */
+static enum rmq_error first_config(
+    const struct cluster *c, struct raft_id cluster, struct raft_config *config)
 {
-	struct raft_config config = {.count = 1, .level = level_tag()};
-	struct raft_member *m = &config.members[0];
+	struct raft_member *m = &config->members[0];
+
+	*config = (struct raft_config){.count = 1, .cluster = cluster};
+	if (c->status.config)
+		*config = *c->status.config;
+	else if (raft_id_none(cluster) &&
+		 uv_random(NULL, NULL, config->cluster.bytes, RAFT_ID_SIZE, 0, NULL) != 0)
+		return RMQ_E_IO;
+	peers_self(c, m);
+	m->flags |= RAFT_VOTER;
+	config->level = level_tag();
+	config->engine = c->config.engine;
+	return RMQ_E_OK;
+}
+
+/* The only voter needs no one's word: what is stored is committed. */
+enum rmq_error node_found(struct cluster *c, struct raft_id cluster)
+{
+	struct raft_config config;
 	struct chunk *made = NULL;
 
-	if (c->status.config)
+	if (c->status.config && !database_link_converts(c))
 		return RMQ_E_EXISTS;
-	if (c->join.joining.let_in)
+	if (c->join.joining.let_in && !c->status.config)
 		return RMQ_E_EXISTS;
 	if (c->stored_seq < c->sent_seq)
 		return RMQ_E_BUSY;
 	join_cancel(c);
-	if (uv_random(NULL, NULL, config.cluster.bytes, RAFT_ID_SIZE, 0, NULL) != 0)
-		return RMQ_E_IO;
-	peers_self(c, m);
-	m->flags |= RAFT_VOTER;
+	enum rmq_error err = first_config(c, cluster, &config);
+	if (err)
+		return err;
 	struct raft_run run = {.first = c->status.last.index + 1,
 	    .term = c->status.term + 1,
 	    .count = 1,

@@ -55,10 +55,10 @@ void node_look_at_room(struct cluster *c);
 
 /*
  * Begins to make a cluster of this node alone, whose log goes on from what is stored; it is made
- * once status.config is set.  RMQ_E_EXISTS: it is a member.  RMQ_E_BUSY: it asks
- * to be one, or the disk has something to do.
+ * once status.config is set.  cluster: its id; none: a new one is made.  RMQ_E_EXISTS: it is a
+ * member, unless database_link_converts().  RMQ_E_BUSY: it asks to be one, or the disk has something to do.
  */
-enum rmq_error node_found(struct cluster *c);
+enum rmq_error node_found(struct cluster *c, struct raft_id cluster);
 
 /* The end of a turn: serves reads, answers members that have asked, arms the clock. */
 void node_turn(struct cluster *c);

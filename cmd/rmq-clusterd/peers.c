@@ -371,15 +371,25 @@ void peers_say(struct peer *p, bool bulk, const struct writer *frame)
 	outlet_send(bulk ? &p->bulk : &p->node, &(struct slice){frame->p, frame->len}, 1);
 }
 
+/* Of a log that a database keeps, others are sent only what is committed: no more is theirs to lack. */
+static struct disk_room own_room(const struct cluster *c)
+{
+	struct disk_room room = c->disk.room;
+
+	if (database_link_used(c) && room.index > c->status.commit)
+		room.index = c->status.commit;
+	return room;
+}
+
 static bool worth_telling(const struct cluster *c, uint64_t now_ms)
 {
 	const struct node_state *told = &c->peers.told;
-	const struct disk_room room = {told->bytes, told->index};
+	const struct disk_room room = {told->bytes, told->index}, now = own_room(c);
 
 	uint64_t age = now_ms - c->peers.state_ms;
 
 	return told->bytes == UINT64_MAX || age >= MEMBER_TELL_MS ||
-	       told->flags != watchdog_flags(c) || room_is_news(&room, &c->disk.room, age);
+	       told->flags != watchdog_flags(c) || room_is_news(&room, &now, age);
 }
 
 uint64_t peers_due(const struct cluster *c)
@@ -443,8 +453,9 @@ static void suspect(struct cluster *c)
 
 void peers_turn(struct cluster *c)
 {
-	struct node_state now = {c->disk.room.index, c->disk.room.bytes, watchdog_flags(c),
-	    c->status.kept.term, c->status.kept.index};
+	const struct disk_room room = own_room(c);
+	struct node_state now = {room.index, room.bytes, watchdog_flags(c), c->status.kept.term,
+	    c->status.kept.index};
 
 	peers_follow(c);
 	if (c->members_changed) {
@@ -531,6 +542,7 @@ int peers_open(struct cluster *c)
 	    cluster_now(c));
 	settings_times(&c->peers.settings, c->config.election_timeout, c->config.heartbeat);
 	settings_min_members(&c->peers.settings, &c->config.min_members);
+	settings_engine(&c->peers.settings, c->config.engine);
 	peers_follow(c);
 	update(c);
 	return 0;

@@ -9,6 +9,7 @@
  *	peers.c	     links to the other nodes; inlet.c what comes in, outlet.c what goes out
  *	probe.c	     whether a member, or its gate, is where it says
  *	join.c	     asking seeds to be taken in; census.c whether they know a cluster
+ *	database_link.c the database, where the engine is one
  *	supervisor.c the queue daemon, a child of the leader
  *	rights.c     whether the file of rights is right
  *	queue.c	     the queue daemon's socket
@@ -39,6 +40,7 @@
 #include "core/host/reads.h"
 #include "core/host/relief.h"
 #include "core/host/tail.h"
+#include "database_link.h"
 #include "disk.h"
 #include "figures.h"
 #include "join.h"
@@ -93,6 +95,7 @@ struct cluster {
 	struct engine engine;  /* node_engine() */
 
 	struct disk disk;
+	struct database_link database;
 	struct intake intake;
 	struct reads reads;
 	struct fetch fetch;

@@ -40,7 +40,7 @@ static unsigned successors(
 		    .level = s.level,
 		    .room = p ? p->room.bytes : 0,
 		    .match = s.match,
-		    .forgot = flags & NODE_STATE_FORGOT,
+		    .forgot = flags & (NODE_STATE_FORGOT | NODE_STATE_AWAY),
 		    .fails = flags & NODE_STATE_FAILS};
 	}
 	return n;
@@ -262,6 +262,7 @@ void watchdog_turn(struct cluster *c)
 	    .has = c->disk.stored,
 	    .told = leader ? leader->room.index : 0,
 	    .refuses = c->intake.waits && !cluster_leads(c),
+	    .database = database_link_used(c),
 	    .served = leader && (leader->flags & NODE_STATE_SERVES),
 	    .gates_wanted = c->config.roles.flags & RAFT_BROKER};
 
@@ -294,10 +295,10 @@ uint32_t watchdog_flags(const struct cluster *c)
 	const struct watchdog *w = &c->watchdog;
 	const bool set[] = {watchdog_serves(c), !w->has_room, w->hangs || w->starves,
 	    c->status.forgot, keeper_fails(&c->supervisor.keeper, cluster_now(c)),
-	    c->config.explicit_create, leave_drained(c)};
+	    c->config.explicit_create, leave_drained(c), database_link_away(c)};
 	static const uint32_t flags[] = {NODE_STATE_SERVES, NODE_STATE_NO_ROOM,
 	    NODE_STATE_HANGS, NODE_STATE_FORGOT, NODE_STATE_FAILS, NODE_STATE_EXPLICIT,
-	    NODE_STATE_DRAINED};
+	    NODE_STATE_DRAINED, NODE_STATE_AWAY};
 	uint32_t all = gates_flags(&w->health.gates) | rights_flags(c);
 
 	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++)

@@ -139,6 +139,7 @@ void why_look(const struct cluster *c, struct why *w)
 	    .rights = rights_problem(c)};
 
 	s.bad_record = bad;
+	database_link_why(c, &s.database);
 	peers_address(c, address);
 	name_seeds(c, s.seeds, sizeof(s.seeds));
 	look_at_others(c, &s);

@@ -116,6 +116,8 @@ static void read_settings(struct gate *g, const struct options *o)
 		err = config_read(config, o->config, &why);
 	if (!err)
 		err = config_check(config, o->stdio ? 0 : SETTINGS_WANTED, &why);
+	/* What is rmq-clusterd's: here are strangers. */
+	config_forget(config);
 	if (!err && !o->stdio)
 		err = read_rights(g, &why);
 	if (err)

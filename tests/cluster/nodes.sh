@@ -3,14 +3,17 @@
 # rmq-clusterd and rmq-gated, in a process group each, so that they can be killed with all
 # that they have started.  What is started is ended by nodes_down.
 #
-# With nodes_net=yes each node has a network namespace of its own, see net.sh; otherwise they
-# share the loopback interface, on ports from $nodes_port on.  With nodes_disk_mib=N each has a
-# disk of that size (a tmpfs; this needs a mount namespace of ours), that can be filled.  What
+# With nodes_net=yes each node has a network namespace of its own, see net.sh, and with nodes_hosts=N there are N
+# of these; otherwise they share the loopback interface, on ports from $nodes_port on.  With nodes_disk_mib=N each has a
+# disk of that size (a tmpfs; this needs a mount namespace of ours), that can be filled.  With
+# nodes_engine=postgresql their engine is that, and the function nodes_dsn prints where it is.  What
 # daemons say goes to $work/nI/log, or to $node_log.
 
 . "$(dirname "${BASH_SOURCE[0]}")/net.sh"
 nodes_net=${nodes_net:-}
+nodes_hosts=${nodes_hosts:-}
 nodes_disk_mib=${nodes_disk_mib:-}
+nodes_engine=${nodes_engine:-}
 nodes_port=${nodes_port:-$((20000 + $$ % 20000))}
 
 # wait_until SECONDS COMMAND...: until COMMAND succeeds; fails when it does not in time.
@@ -44,7 +47,7 @@ nodes_make() {
 	nodes=$1
 	local i seeds=
 	mkdir -p "$work"
-	[ -z "$nodes_net" ] || net_up "$nodes" "$work" || return 1
+	[ -z "$nodes_net" ] || net_up "${nodes_hosts:-$nodes}" "$work" || return 1
 	: >"$work/known"
 	for i in $(seq "$nodes"); do
 		mkdir -p "$work/n$i/disk"
@@ -74,6 +77,7 @@ node_settings() {
 		queue-socket = $work/n$1/queue.sock
 		socket = $work/n$1/rmq.sock
 	END
+	[ -z "$nodes_engine" ] || printf '%s\n' "engine = $nodes_engine" "dsn = $(nodes_dsn)"
 }
 
 # node_run I PROGRAM OPTION...: in the background, in its own process group, until it is ready.

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim.h"
+#include "tables.h"
 
 /* A record (index, term) is made once, after one other: log matching by induction. */
 void check_made(struct sim *s, uint64_t index, uint64_t prev_term, struct rec rec)
@@ -100,6 +100,22 @@ void check_disk(struct sim *s, struct node *n, const struct disk *d)
 	}
 }
 
+/* What is acknowledged to a leader is as it has it. */
+static void check_compared(struct sim *s, const struct node *n, const struct raft_message *m)
+{
+	uint64_t i = m->place.index;
+	struct raft_status st;
+	for (unsigned k = 0; k < NODES; k++) {
+		const struct node *l = &s->nodes[k];
+		if (!l->raft || !raft_id_eq(l->id, m->to))
+			continue;
+		raft_status(l->raft, &st);
+		if (st.role == RAFT_LEADER && st.term == m->term &&
+		    l->view.log[i].term != n->disk.log[i].term)
+			sim_broken(s, "acknowledged, and not what the leader has", i, n->slot);
+	}
+}
+
 /* No message says what a crash could take back. */
 void check_message(struct sim *s, struct node *n, const struct raft_message *m)
 {
@@ -129,6 +145,7 @@ void check_message(struct sim *s, struct node *n, const struct raft_message *m)
 	uint64_t i = m->place.index;
 	if (i > d->last || d->log[i].term != n->view.log[i].term)
 		sim_broken(s, "acknowledged and not durable", i, n->slot);
+	check_compared(s, n, m);
 }
 
 /* What was committed anywhere when a barrier was asked for is in this log. */
@@ -213,6 +230,8 @@ void check_node(struct sim *s, struct node *n)
 			s->commit = i;
 			if (rec->kind == RECORD_END)
 				note_dead(s, i);
+			if (s->table)
+				tables_check_committed(s, i);
 			if (s->host)
 				s->host->committed(s, i);
 		} else if (s->committed[i].term != rec->term) {

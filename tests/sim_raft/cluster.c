@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim.h"
+#include "tables.h"
 
 void sim_begin(struct sim *s, uint64_t seed)
 {
@@ -296,6 +296,8 @@ void sim_millisecond(struct sim *s)
 			    s->now + prng_range(&s->prng, 1, s->quiet ? 3 : n->sync_ms);
 		}
 	}
+	if (s->table)
+		tables_millisecond(s);
 	reset(s);
 	relieve(s);
 	rot(s);
@@ -306,6 +308,8 @@ void sim_millisecond(struct sim *s)
 void sim_calm(struct sim *s)
 {
 	s->quiet = true;
+	if (s->table)
+		tables_calm(s);
 	sim_heal(s);
 	for (unsigned i = 0; i < NODES; i++) {
 		s->nodes[i].paused_until = s->nodes[i].full_until = 0;
@@ -378,6 +382,8 @@ void sim_end(struct sim *s)
 		if (s->nodes[i].raft)
 			node_crash(s, &s->nodes[i]);
 	}
+	if (s->table)
+		tables_end(s);
 	while (s->packets) {
 		struct packet *p = s->packets;
 		s->packets = p->next;

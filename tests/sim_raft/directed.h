@@ -8,6 +8,8 @@
 #include "sim.h"
 
 #define DIRECTED_SAFETY(X) \
+	X(a_lease_is_no_proof) \
+	X(what_nobody_counted_gives_way_to_what_the_table_has) \
 	X(an_answer_names_only_what_was_compared) \
 	X(records_of_older_terms_are_not_committed_by_counting) \
 	X(nothing_is_taken_before_the_noop_is_committed) \

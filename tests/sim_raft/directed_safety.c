@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "directed.h"
+#include "tables.h"
 
 #define BIG RECORD_PAYLOAD_MAX
 
@@ -567,4 +568,98 @@ void directed_a_single_voter_ends_a_barrier_at_once(struct sim *s)
 	directed_begin(s, 1);
 	must(node_barrier(s, &s->nodes[0]) == 1);
 	must(s->nodes[0].barrier_count == 0);
+}
+
+/* The same, with a database that votes. */
+static void pass(struct sim *s, unsigned set, uint64_t ms)
+{
+	while (ms-- > 0) {
+		directed_pass(s, set, 1);
+		tables_millisecond(s);
+		directed_flow(s, set);
+	}
+}
+
+/* Three voters, of which this one leads. */
+static struct node *begin_table(struct sim *s)
+{
+	tables_begin(s);
+	s->by_hand = s->quiet = true;
+	s->election_ms = ELECTION;
+	s->beat_ms = BEAT;
+	node_first(s, 3);
+	for (unsigned i = 0; i < 1000 && !node_leader(s); i++)
+		pass(s, ALL, 1);
+	must(node_leader(s));
+	pass(s, ALL, BEAT);
+	return node_leader(s);
+}
+
+/* Only it goes on, until it leads. */
+static void leads_alone(struct sim *s, struct node *n)
+{
+	tables_clock(s, 2 * ELECTION);
+	n->skew += 2 * ELECTION;
+	for (unsigned i = 0; i < NODES; i++)
+		s->nodes[i].paused_until = &s->nodes[i] == n ? 0 : UINT64_MAX;
+	/* It may believe that it leads still. */
+	(void)!node_step(
+	    s, n, &(struct raft_event){.type = RAFT_EVENT_RESET, .id = RAFT_DATABASE});
+	for (unsigned i = 0;
+	     i < 4 * ELECTION && directed_status(s, n->slot).role != RAFT_LEADER; i++)
+		pass(s, N(n->slot), 1);
+	must(directed_status(s, n->slot).role == RAFT_LEADER);
+}
+
+/*
+ * The server's clock is set, and another one is elected while the leader stands still.  By its own clock
+ * the lease lasts when it goes on: a read that it serves then would not have what is committed.
+ */
+void directed_a_lease_is_no_proof(struct sim *s)
+{
+	struct node *old = begin_table(s);
+	tables_clock(s, 2 * ELECTION);
+	old->paused_until = s->now + ELECTION;
+	struct node *n = &s->nodes[(old->slot + 1) % 3];
+	n->skew += 2 * ELECTION;
+	for (unsigned i = 0; i < ELECTION / 2 && !directed_status(s, n->slot).serving; i++)
+		pass(s, ALL & ~N(old->slot), 1);
+	must(directed_status(s, n->slot).serving);
+	old->paused_until = 0;
+	must(node_barrier(s, old) > 0);
+	/* It has heard nothing of the others by then. */
+	tables_millisecond(s);
+	pass(s, ALL, 2 * BEAT);
+	must(directed_status(s, old->slot).role != RAFT_LEADER);
+}
+
+/*
+ * A has records that did not get into the full table, and B, who leads then, neither a record of its own in
+ * their place.  A leads again, gets the first of its own in, and dies: B may lead, but lacks that.
+ */
+void directed_what_nobody_counted_gives_way_to_what_the_table_has(struct sim *s)
+{
+	struct node *a = begin_table(s), *b = &s->nodes[(a->slot + 1) % 3];
+	uint64_t last = tables_last(s);
+	tables_full(s, true);
+	for (unsigned i = 0; i < 3; i++)
+		must(directed_propose(s, a->slot, RECORD_PAYLOAD_MAX) == RMQ_E_OK);
+	pass(s, N(a->slot), BEAT);
+	must(tables_last(s) == last);
+	directed_lose(s, ALL, ALL);
+	leads_alone(s, b);
+	pass(s, N(b->slot), BEAT);
+	must(tables_last(s) == last);
+	leads_alone(s, a);
+	tables_full(s, false);
+	for (unsigned i = 0; i < 2 * ELECTION && tables_last(s) == last; i++)
+		pass(s, N(a->slot), 1);
+	must(tables_last(s) == last + 1);
+	node_crash(s, a);
+	a->up_at = UINT64_MAX;
+	leads_alone(s, b);
+	for (unsigned i = 0; i < 10 * ELECTION && !directed_status(s, b->slot).serving; i++)
+		pass(s, N(b->slot), 1);
+	must(directed_status(s, b->slot).serving);
+	must(raft_term_at(b->raft, last + 1) < raft_term_at(b->raft, last + 2));
 }

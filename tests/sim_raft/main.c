@@ -1,5 +1,5 @@
 /*
- * usage: sim_raft [-t] FIRST COUNT
+ * usage: sim_raft [-t] [-D] FIRST COUNT
  *	  sim_raft -d SCHEDULE
  *	  sim_raft -v VARIANT COUNT [FIRST]
  *	  sim_raft -l | -L
@@ -7,7 +7,7 @@
  * Runs seeds FIRST … FIRST + COUNT - 1, or a directed schedule; ends with 1 at the first
  * broken rule.  -t: prints the hash of each seed's trace.  -v: runs a known-bad variant,
  * with its directed schedule or with COUNT seeds from FIRST (1); ends with 0 only if a rule breaks first
- * that it is to be found by (rules.h).  -l: lists the variants, -L the schedules.
+ * that it is to be found by (rules.h).  -D: a database votes (tables.h), not the members.  -l: lists the variants, -L the schedules.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 
 #include "directed.h"
 #include "rules.h"
+#include "tables.h"
 
 enum rmq_variant rmq_variant;
 bool rmq_small_limits;
@@ -31,15 +32,19 @@ bool rmq_small_limits;
 static const struct variant {
 	enum rmq_variant variant;
 	const char *name;
-	const char *schedule;
+	const char *schedule; /* NULL: seeds with a database that votes */
 	const char *rules[6]; /* NULL after the last */
 } variants[] = {
 #define X(name, schedule, ...) {RMQ_VARIANT_##name, #name, schedule, {__VA_ARGS__}},
     FOUND_BY(X)
 #undef X
+#define X(name, ...) {RMQ_VARIANT_##name, #name, NULL, {__VA_ARGS__}},
+	FOUND_BY_TABLE(X)
+#undef X
 };
 
 static const struct variant *looked_for; /* NULL: no rule may be broken */
+static bool database;			 /* a database votes, not the members */
 
 static bool is_found_by(const char *what)
 {
@@ -85,7 +90,9 @@ static uint32_t size(struct sim *s)
 {
 	if (prng_chance(&s->prng, s->seed % 4 == 0 ? 500 : 20))
 		return RECORD_PAYLOAD_MAX - (uint32_t)prng_below(&s->prng, 3);
-	return (uint32_t)prng_below(&s->prng, 2000);
+	uint32_t n = (uint32_t)prng_below(&s->prng, 2000);
+	/* Its bytes name it. */
+	return s->table && n < 4 ? 4 : n;
 }
 
 /* Some seeds have a log that is much longer than what is under way or remembered. */
@@ -143,9 +150,37 @@ static void millisecond(struct sim *s)
 	work(s);
 }
 
+/* Nobody serves from a server that is behind what all have heard, and all go on with the right one. */
+static void put_back_table(struct sim *s)
+{
+	if (!tables_put_back(s))
+		return;
+	for (uint64_t end = s->now + 5 * ELECTION; s->now < end;)
+		millisecond(s);
+	tables_mend(s);
+	for (uint64_t end = s->now + LEADER_MAX + CATCH_UP_MAX;
+	     s->now < end && !sim_is_alive(s);)
+		millisecond(s);
+	sim_check_alive(s);
+}
+
+static void check_table(struct sim *s)
+{
+	uint64_t a, b, end = s->now + CATCH_UP_LOST_MAX;
+	const char *what;
+	while ((what = tables_is_clean(s, &a, &b)) && s->now < end)
+		millisecond(s);
+	if (what)
+		sim_broken(s, what, a, b);
+	if (s->seed % 3 == 0)
+		put_back_table(s);
+}
+
 static uint64_t run(uint64_t seed, uint64_t totals[5])
 {
 	struct sim *s = calloc(1, sizeof(*s));
+	if (database)
+		tables_begin(s);
 	sim_begin(s, seed);
 	while (s->now < FAULTS_END)
 		millisecond(s);
@@ -161,6 +196,8 @@ static uint64_t run(uint64_t seed, uint64_t totals[5])
 	while (s->now < end && !sim_is_alive(s))
 		millisecond(s);
 	sim_check_alive(s);
+	if (s->table)
+		check_table(s);
 	totals[0] += s->proposed;
 	totals[1] += s->elections;
 	totals[2] += s->holes;
@@ -218,7 +255,8 @@ static int run_variant(const char *name, const char *count, const char *first)
 			continue;
 		looked_for = &variants[i];
 		rmq_variant = looked_for->variant;
-		if (*looked_for->schedule)
+		database = !looked_for->schedule;
+		if (looked_for->schedule && *looked_for->schedule)
 			(void)!run_schedule(looked_for->schedule);
 		else
 			run_seeds(first ? strtoull(first, NULL, 10) : 1,
@@ -234,6 +272,7 @@ static int list(int what)
 #define X(name, text) puts(#name);
 	if (what == 'l') {
 		RMQ_RAFT_VARIANTS(X)
+		RMQ_DATABASE_VARIANTS(X)
 	}
 #undef X
 #define X(name) puts(#name);
@@ -247,16 +286,17 @@ static int list(int what)
 int main(int argc, char **argv)
 {
 	bool trace = false;
-	for (int o; (o = getopt(argc, argv, "lLd:v:t")) != -1;) {
+	for (int o; (o = getopt(argc, argv, "lLd:v:tD")) != -1;) {
 		if (o == 'l' || o == 'L')
 			return list(o);
 		if (o == 'd')
 			return run_schedule(optarg);
 		if (o == 'v' && optind < argc)
 			return run_variant(optarg, argv[optind], argv[optind + 1]);
-		if (o != 't')
+		if (o != 't' && o != 'D')
 			return 64;
-		trace = true;
+		trace |= o == 't';
+		database |= o == 'D';
 	}
 	if (argc - optind != 2)
 		return 64;

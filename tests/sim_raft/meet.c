@@ -91,7 +91,7 @@ enum rmq_error meet_hello(struct sim *s, struct node *n, struct node *at)
 	    .to = at->id,
 	    .boot = n->boot,
 	    .begun = st.begun,
-	    .forgot = st.forgot,
+	    .forgot = st.forgot || s->table,
 	    .accepted_ms = s->now};
 	follow(n);
 	follow(at);
@@ -201,6 +201,12 @@ static void put_back(struct sim *s)
 		node_copy(n);
 	if (!n->old || !prng_chance(&s->prng, s->put_backs))
 		return;
+	/* Where no disk votes it is but a copy. */
+	if (s->table) {
+		s->wipes = s->put_backs = 0;
+		node_put_back(s, n);
+		return;
+	}
 	s->knows = knower(s, n);
 	if (!s->knows)
 		return;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sim.h"
+#include "tables.h"
 
 #include "core/raft/node_wire.h"
 
@@ -86,6 +86,8 @@ void node_found(const struct sim *s, const struct node *n, const struct disk *d,
 	    .configs = configs,
 	    .election_ms = s->election_ms,
 	    .heartbeat_ms = s->beat_ms};
+	if (s->table)
+		b->sole_voter = RAFT_DATABASE;
 	for (uint64_t i = 1; i <= d->last; i++) {
 		if (d->log[i].term != d->log[i - 1].term)
 			terms[b->term_count++] = (struct raft_place){i, d->log[i].term};
@@ -114,6 +116,8 @@ void node_start(struct sim *s, struct node *n)
 	n->gone = false;
 	meet_begin(s, n);
 	n->raft = raft_new(&b, node_clock(s, n));
+	if (s->table)
+		tables_up(s, n, &b);
 	if (s->host)
 		s->host->up(s, n);
 }
@@ -234,6 +238,8 @@ void node_crash(struct sim *s, struct node *n)
 {
 	raft_free(n->raft);
 	n->raft = NULL;
+	if (s->table)
+		tables_down(s, n);
 	if (s->host)
 		s->host->down(s, n);
 	reset_peers(s, n);
@@ -325,6 +331,12 @@ static uint64_t carried(struct sim *s, struct node *n, const struct raft_message
 
 static void post(struct sim *s, struct node *n, const struct raft_message *m)
 {
+	if (s->table && raft_id_eq(m->to, RAFT_DATABASE)) {
+		check_message(s, n, m);
+		check_flying(s, n, m->to);
+		tables_post(s, n, m);
+		return;
+	}
 	if (!(s->host ? s->host->can_send(s, n, m) : meet_can_send(s, n, m->to)))
 		return;
 	check_message(s, n, m);
@@ -391,6 +403,8 @@ static void store(
 	*n->ops_end = op;
 	n->ops_end = &op->next;
 	check_log(s, n, first);
+	if (s->table && st->hole_count > 0)
+		tables_dig(s, n, st);
 }
 
 static void barriers_done(struct sim *s, struct node *n, uint64_t seq)
@@ -453,6 +467,15 @@ static void act(struct sim *s, struct node *n, const struct packet *from,
 	}
 }
 
+static enum rmq_error raft(struct sim *s, struct node *n, const struct raft_event *e,
+    const struct raft_action **actions, size_t *count)
+{
+	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), actions, count);
+	if (s->table)
+		tables_stepped(s, n);
+	return error;
+}
+
 static enum rmq_error step(
     struct sim *s, struct node *n, struct raft_event *e, const struct packet *from)
 {
@@ -461,7 +484,7 @@ static enum rmq_error step(
 	if (!node_runs(s, n))
 		sim_broken(
 		    s, "a process that is stopped takes a step", n->slot, n->paused_until);
-	enum rmq_error error = raft_step(n->raft, e, node_clock(s, n), &actions, &count);
+	enum rmq_error error = raft(s, n, e, &actions, &count);
 	act(s, n, from, actions, count);
 	check_node(s, n);
 	return error;
@@ -482,9 +505,15 @@ static void last_step(
 		(void)!step(s, n, e, from);
 		return;
 	}
-	(void)!raft_step(n->raft, e, node_clock(s, n), &actions, &count);
+	(void)raft(s, n, e, &actions, &count);
 	act(s, n, from, actions, (size_t)prng_below(&s->prng, count + 1));
 	node_crash(s, n);
+}
+
+void node_take(struct sim *s, struct node *n, struct packet *p)
+{
+	struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
+	last_step(s, n, &e, p);
 }
 
 void node_deliver(struct sim *s, struct packet *p)
@@ -495,8 +524,7 @@ void node_deliver(struct sim *s, struct packet *p)
 	if (here && (!s->host || s->host->takes(s, n, p))) {
 		if (p->m.type == RAFT_APPEND && p->m.commit > n->leader_commit)
 			n->leader_commit = p->m.commit;
-		struct raft_event e = {.type = RAFT_EVENT_MESSAGE, .message = &p->m};
-		last_step(s, n, &e, p);
+		node_take(s, n, p);
 	}
 	packet_free(p);
 }

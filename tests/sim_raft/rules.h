@@ -5,16 +5,35 @@
 #ifndef SIM_RAFT_RULES_H
 #define SIM_RAFT_RULES_H
 
-/* variant, directed schedule ("": random seeds), the rules that may be the first to break */
 /* clang-format off */
+/* Of a database that votes, by random seeds (tables.h): variant, and rules as below. */
+#define FOUND_BY_TABLE(X) \
+	X(VOTE_UNKNOWN_GIVEN, "two leaders in a term", "a leader lacks a committed record", \
+	    "no leader after the faults ended") \
+	X(UNKNOWN_IS_DONE, "committed, and not confirmed by the database") \
+	X(OLDER_SERVED, "who has lost what was confirmed is served from") \
+	X(FED_IS_VERIFIED, "acknowledged, and not what the leader has") \
+	X(FED_ALL_COMMITTED, "committed, and not confirmed by the database") \
+	X(TABLE_UNFENCED, "a hole after the table's end", "the database has another record", \
+	    "a leader lacks a committed record") \
+	X(TABLE_LOG_UNASKED, "a leader lacks a committed record") \
+	X(TABLE_PLACE_UNASKED, "the database has another record")
+
+/* variant, directed schedule ("": random seeds), the rules that may be the first to break */
 #define FOUND_BY(X) \
+	X(OTHER_UNFED, "what_nobody_counted_gives_way_to_what_the_table_has", \
+	    "a directed schedule went another way at line") \
+	X(ROUND_UNASKED, "a_lease_is_no_proof", \
+	    "a barrier is done, and this log lacks what was committed") \
+	X(LEASE_IS_PROOF, "a_lease_is_no_proof", \
+	    "a barrier is done, and this log lacks what was committed") \
 	X(VOTE_FORGOTTEN, "", "a vote that is not durable") \
 	X(VOTE_EARLY, "", "a message of a term that is not durable", \
 	    "a vote that is not durable") \
 	X(ACK_EARLY, "", "a message of a term that is not durable", \
 	    "acknowledged and not durable") \
 	X(ACK_UNVERIFIED, "an_answer_names_only_what_was_compared", \
-	    "a leader lacks a committed record") \
+	    "acknowledged, and not what the leader has") \
 	X(COMMIT_OLD_TERM, "records_of_older_terms_are_not_committed_by_counting", \
 	    "a leader lacks a committed record") \
 	X(NO_NOOP, "records_of_older_terms_are_not_committed_by_counting", \

@@ -165,6 +165,7 @@ struct host {
 struct sim {
 	const struct host *host; /* NULL: nobody */
 	void *arg;		 /* the host's */
+	struct table *table;	 /* the database that votes (tables.h); NULL: members vote */
 	struct prng prng;
 	uint64_t now;
 	uint64_t seed;
@@ -252,6 +253,8 @@ bool node_record_is_good(const struct disk *d, uint64_t index);
 void node_reads(struct sim *s, struct node *n);
 void node_turn(struct sim *s, struct node *n);
 void node_deliver(struct sim *s, struct packet *p);
+/* A message for it that came another way. */
+void node_take(struct sim *s, struct node *n, struct packet *p);
 /* Asks for a barrier; its number, 0: not now. */
 uint64_t node_barrier(struct sim *s, struct node *n);
 /* Asks for the holes of each END that it may use by now. */

@@ -132,6 +132,23 @@ static void without_a_majority_of_those_that_are_left_it_is_refused(void **state
 	assert_int_equal(removal("n4", 7, 200 + COMMANDS_STORE_MS), COMMANDS_MAY);
 }
 
+/* Then it is the database that stores. */
+static void of_a_database_no_disk_is_waited_for_and_all_but_one_may_fail(void **state)
+{
+	(void)state;
+	config.engine = RAFT_ENGINE_POSTGRESQL;
+	assert_int_equal(removal("n5", 7, 100), COMMANDS_MAY);
+	assert_int_equal(newest, 40);
+	assert_int_equal(taken_out, RAFT_DOWNED);
+	config.count = 4;
+	commands_downed(&config, "n5", text);
+	assert_non_null(strstr(text, "voters left: 4, of which 3 may fail"));
+	config.count = 1;
+	assert_int_equal(raft_config_spare(&config), 0);
+	config.count = 0;
+	assert_int_equal(raft_config_spare(&config), 0);
+}
+
 /* Those are voters only for a while: when they have left, the removal of the next one could not be done. */
 static void who_leaves_already_is_not_counted_on(void **state)
 {
@@ -651,6 +668,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	    T(a_removal_waits_for_the_disks_of_those_who_are_left),
 	    T(without_a_majority_of_those_that_are_left_it_is_refused),
+	    T(of_a_database_no_disk_is_waited_for_and_all_but_one_may_fail),
 	    T(who_leaves_already_is_not_counted_on),
 	    T(who_does_not_vote_is_no_voter_that_is_left),
 	    T(who_leaves_is_marked_if_it_is_up),

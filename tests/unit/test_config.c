@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -78,18 +79,20 @@ static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 	    [CONFIG_SETTING_control] = "c",
 	    [CONFIG_SETTING_queue_socket] = "q",
 	    [CONFIG_SETTING_socket] = "s",
+	    [CONFIG_SETTING_engine] = "postgresql",
+	    [CONFIG_SETTING_dsn_file] = "/etc/rmq/dsn",
 	};
 	struct config filed;
 	char text[4096] = "";
 	(void)state;
-	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+	for (int i = 0; i < CONFIG_SETTING_dsn; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s = %s\n",
 		    config_rows[i].name, values[i]);
 	assert_int_equal(parse(text), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
 	filed = config;
 	config_init(&config);
-	for (int i = 0; i < CONFIG_SETTINGS_COUNT; i++)
+	for (int i = 0; i < CONFIG_SETTING_dsn; i++)
 		assert_int_equal(
 		    config_option(&config, config_rows[i].code, values[i], &why), RMQ_E_OK);
 	assert_int_equal(config_check(&config, WANTED, &why), RMQ_E_OK);
@@ -147,6 +150,7 @@ static void what_is_not_set_has_its_default(void **state)
 	assert_int_equal(config.join_timeout, UNITS_INFINITY);
 	assert_int_equal(config.roles.flags, RAFT_BROKER);
 	assert_string_equal(config.roles.names, "");
+	assert_int_equal(config.engine, RAFT_ENGINE_BUILT_IN);
 	assert_int_equal(config.min_members.all, 1);
 	assert_string_equal(config.control.path, "/run/rmq/cluster.sock");
 	assert_string_equal(config.queue_socket.path, "/run/rmq/queue.sock");
@@ -204,6 +208,10 @@ static void errors_name_file_line_and_setting(void **state)
 	    {"name = n1\nname = n1\n", "f:2: name: is set a second time"},
 	    {"name =\n", "f:1: name: it has no value"},
 	    {"= n1\n", "f:1: : no such setting"},
+	    /* It may be one whose name was forgotten. */
+	    {"dsn host=h password=secret\n", "f:1: dsn: no such setting"},
+	    {"postgresql://u:secret@h/d?sslmode=require\n", "f:1: postgresql: no such setting"},
+	    {"engine = mysql\n", "f:1: engine: must be built-in or postgresql"},
 	    {"name = -n1",
 		"f:1: name: a node's name is letters, digits, _ . - and not longer than 63"},
 	    {"\nlisten = 7401\n", "f:2: listen: an address is HOST:PORT or [IPV6]:PORT"},
@@ -267,6 +275,78 @@ static void what_is_missing_or_does_not_fit_is_named(void **state)
 	    why.text, "advertise: is missing, and the address to listen on is not one address");
 	config_init(&config);
 	assert_int_equal(config_check(&config, 0, &why), RMQ_E_OK);
+}
+
+static void what_a_database_needs_is_complete_or_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(with("dsn = host=h"), RMQ_E_CONFIG);
+	assert_string_equal(
+	    why.text, "dsn: is for engine = postgresql, and engine is built-in");
+	assert_int_equal(with("engine = built-in\ndsn-file = f"), RMQ_E_CONFIG);
+	assert_string_equal(
+	    why.text, "dsn-file: is for engine = postgresql, and engine is built-in");
+	assert_int_equal(with("engine = postgresql\ndsn = host=h\ndsn-file = f"), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "dsn-file: dsn is set as well: keep one of them");
+	/* Only who connects needs it. */
+	assert_int_equal(with("engine = postgresql"), RMQ_E_OK);
+	assert_int_equal(config_check(&config, CONFIG_BIT(engine), &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text,
+	    "dsn: is missing, and so is dsn-file: one of them says where the database is");
+	assert_int_equal(
+	    with("engine = postgresql\ndsn = host=a,b user=rmq password='it''s = #1'"),
+	    RMQ_E_OK);
+	assert_string_equal(config.dsn, "host=a,b user=rmq password='it''s = #1'");
+	assert_int_equal(config_check(&config, CONFIG_BIT(engine), &why), RMQ_E_OK);
+	assert_int_equal(config_read_dsn(&config, &why), RMQ_E_OK);
+	config_forget(&config);
+	assert_string_equal(config.dsn, "");
+	/* Options are seen by all who may see processes. */
+	assert_int_equal(
+	    config_option(&config, config_rows[CONFIG_SETTING_dsn].code, "host=h", &why),
+	    RMQ_E_USAGE);
+	assert_string_equal(why.text,
+	    "--dsn: others see options: set it in the file of settings, or use --dsn-file");
+}
+
+/* A connection string may hold a password. */
+static enum rmq_error dsn_of(const char *bytes, mode_t mode)
+{
+	static const char path[] = "test_config.dsn";
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(bytes, f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	assert_int_equal(with("engine = postgresql\ndsn-file = test_config.dsn"), RMQ_E_OK);
+	enum rmq_error err = config_read_dsn(&config, &why);
+	unlink(path);
+	return err;
+}
+
+static void a_connection_string_is_the_one_line_of_a_private_file(void **state)
+{
+	char place[] = "/tmp/test_config.XXXXXX", here[PATH_MAX];
+
+	(void)state;
+	assert_non_null(getcwd(here, sizeof(here)));
+	assert_non_null(mkdtemp(place));
+	assert_int_equal(chdir(place), 0);
+	assert_int_equal(dsn_of("# ours\n\n host=h password=x \n", 0640), RMQ_E_OK);
+	assert_string_equal(config.dsn, "host=h password=x");
+	assert_int_equal(dsn_of("host=h password=x\n", 0644), RMQ_E_DENIED);
+	assert_string_equal(
+	    why.text, "test_config.dsn: mode is 0644: others can use it, make it 0600 or 0640");
+	assert_int_equal(dsn_of("host=h\npassword=x\n", 0600), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "test_config.dsn:2: it is one line");
+	assert_int_equal(dsn_of("# nothing\n", 0600), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "test_config.dsn: is empty");
+	assert_int_equal(with("engine = postgresql\ndsn-file = none"), RMQ_E_OK);
+	assert_int_equal(config_read_dsn(&config, &why), RMQ_E_CONFIG);
+	assert_string_equal(why.text, "none: No such file or directory");
+	assert_int_equal(chdir(here), 0);
+	assert_int_equal(rmdir(place), 0);
 }
 
 /* ---- addresses ---- */
@@ -391,6 +471,8 @@ int main(void)
 	    cmocka_unit_test(an_option_overrides_the_file_which_must_be_right_all_the_same),
 	    cmocka_unit_test(errors_name_file_line_and_setting),
 	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),
+	    cmocka_unit_test(what_a_database_needs_is_complete_or_refused),
+	    cmocka_unit_test(a_connection_string_is_the_one_line_of_a_private_file),
 	    cmocka_unit_test(addresses_are_read_and_printed),
 	    cmocka_unit_test(an_ipv4_client_of_a_socket_for_both_is_printed_as_one),
 	    cmocka_unit_test(known_nodes_are_found_by_name_and_by_key),

@@ -1139,7 +1139,7 @@ static void whose_it_is_is_read_for_ever(void **state)
 	assert_true(slice_eq(slice_of(again, w.len), golden));
 }
 
-/* The members of a cluster, as CONFIG had them first, and with tags. */
+/* The members of a cluster, as CONFIG had them first, with tags, and of a database. */
 static void configurations_are_read_for_ever(void **state)
 {
 	static const char *const hex[] = {
@@ -1153,9 +1153,15 @@ static void configurations_are_read_for_ever(void **state)
 	    "00540001000800030000000000000003000800020000000000000005000100010700330000050000"
 	    "00000000000000000000000000000600000000000000000000000000000000000000000000000000"
 	    "000000000101780c00010001000103000300612c620000",
+	    "10070000000000000000000000000000000200026e31200100000000000000000000000000000000"
+	    "000000000000000000000000000000102a0000000000000000000000000000000303613a3103673a"
+	    "32026e32200200000000000000000000000000000000000000000000000000000000000000000000"
+	    "00590001000800030000000000000003000800020000000000000005000100010700330000050000"
+	    "00000000000000000000000000000600000000000000000000000000000000000000000000000000"
+	    "0000000001017809000100010c00010001000103000300612c620000",
 	};
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		uint8_t bytes[GOLDEN_MAX], again[RAFT_CONFIG_SIZE_MAX];
 		struct slice golden = golden_bytes(hex[i], bytes);
 		struct writer w = writer_of(again, sizeof(again));
@@ -1167,10 +1173,12 @@ static void configurations_are_read_for_ever(void **state)
 		assert_string_equal(c.members[1].name, "n2");
 		assert_int_equal(c.generation, i ? 3 : 0);
 		assert_int_equal(raft_config_level(&c), i ? 2 : 1);
-		assert_int_equal(c.latch, i);
+		assert_int_equal(c.latch, i > 0);
+		assert_int_equal(
+		    c.engine, i < 2 ? RAFT_ENGINE_BUILT_IN : RAFT_ENGINE_POSTGRESQL);
 		assert_int_equal(c.members[0].leaving, i ? RAFT_LEAVES : RAFT_STAYS);
 		assert_string_equal(c.members[0].roles, i ? "a,b" : "");
-		assert_int_equal(c.removed_count, i);
+		assert_int_equal(c.removed_count, i > 0);
 		assert_string_equal(c.removed[0].name, i ? "x" : "");
 		assert_int_equal(c.removed[0].how, i ? RAFT_DOWNED : RAFT_LEFT);
 		raft_config_encode(&w, &c);

@@ -179,6 +179,20 @@ static void links_that_pass_nothing_are_told_from_a_long_way(void **state)
 	assert_int_equal(pass(STEP), HEALTH_STAND);
 }
 
+/* What reaches other nodes confirms nothing then, and what does not hinders nothing. */
+static void of_a_database_links_are_no_illness_and_do_not_confirm(void **state)
+{
+	(void)state;
+	seen.database = true;
+	seen.log.last = 100;
+	seen.voters = 3;
+	seen.passing = 2;
+	assert_int_equal(pass(BOUND - STEP), HEALTH_NOTHING);
+	assert_true(health_confirms(&health));
+	assert_int_equal(pass(BOUND), HEALTH_NOTHING);
+	assert_false(health_confirms(&health));
+}
+
 /* A message of many records takes long on its way. */
 static void links_that_are_slow_and_pass_records_are_no_illness(void **state)
 {
@@ -676,6 +690,7 @@ int main(void)
 	    T(who_is_not_replaced_in_time_steps_down_until_its_disk_moves),
 	    T(what_is_slow_everywhere_is_no_illness), T(a_disk_that_is_slow_and_moves_is_none),
 	    T(links_that_pass_nothing_are_told_from_a_long_way),
+	    T(of_a_database_links_are_no_illness_and_do_not_confirm),
 	    T(links_that_are_slow_and_pass_records_are_no_illness),
 	    T(a_full_leader_goes_while_another_has_room_and_never_steps_down),
 	    T(a_leader_without_room_for_any_record_goes_whatever_others_have),

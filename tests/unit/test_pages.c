@@ -237,6 +237,7 @@ static void each_frame_and_role_stands_in_rmq_control_with_its_number(void **sta
 	snprintf(want, sizeof(want), "\n.It %d Em %s\n", tag, #name); \
 	if (!strstr(page, want)) \
 		fail_msg("no tag %s", want);
+	CONTROL_STATE_TEXTS(X)
 	CONTROL_MEMBER_TEXTS(X)
 #undef X
 }

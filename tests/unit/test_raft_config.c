@@ -38,6 +38,7 @@ static struct raft_config tagged(void)
 	c.generation = 3;
 	c.level = level_newest();
 	c.latch = true;
+	c.engine = RAFT_ENGINE_POSTGRESQL;
 	c.members[0].leaving = RAFT_EXITS;
 	strcpy(c.members[1].roles, "backup,front");
 	for (unsigned i = 0; i < 2; i++) {
@@ -93,6 +94,7 @@ static void the_largest_configuration_fits(void **state)
 	}
 	c.generation = c.level = level_newest();
 	c.latch = true;
+	c.engine = RAFT_ENGINE_POSTGRESQL;
 	for (unsigned i = 0; i < RAFT_REMOVED_MAX; i++) {
 		struct raft_removed *was = &c.removed[c.removed_count++];
 		was->id.bytes[9] = (uint8_t)(i + 1);
@@ -299,6 +301,9 @@ static void members_that_are_none_are_refused(void **state)
 	refused(&c);
 	c = three();
 	c.members[1].flags |= 0x80;
+	refused(&c);
+	c = three();
+	c.members[1].id = RAFT_DATABASE;
 	refused(&c);
 }
 

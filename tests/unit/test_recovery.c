@@ -93,6 +93,14 @@ static void nothing_is_taken_back_and_time_was_lost(void **state)
 	assert_int_equal(load_u64(plan.restored), wall_ms);
 }
 
+static void a_node_of_a_database_is_refused(void **state)
+{
+	(void)state;
+	newest.engine = RAFT_ENGINE_POSTGRESQL;
+	assert_int_equal(recover(), RMQ_E_REFUSED);
+	assert_non_null(strstr(why, "is in its database (engine = postgresql)"));
+}
+
 static void a_learner_gets_a_vote(void **state)
 {
 	(void)state;
@@ -250,6 +258,7 @@ int main(void)
 	    TEST(those_who_are_lost_are_remembered),
 	    TEST(nothing_is_taken_back_and_time_was_lost),
 	    TEST(a_learner_gets_a_vote),
+	    TEST(a_node_of_a_database_is_refused),
 	    TEST(a_log_that_lacks_checkpoints_is_refused),
 	    TEST(a_node_that_was_removed_is_refused),
 	    TEST(a_node_that_was_told_that_it_is_none_any_more_is_refused),

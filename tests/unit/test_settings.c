@@ -70,6 +70,28 @@ static void the_one_that_differs_is_named_with_both_values(void **state)
 	    "on all nodes: see enforce in rmq.conf(5)");
 }
 
+static void engines_never_mix_whatever_is_enforced(void **state)
+{
+	static const char why[] =
+	    "engine is postgresql on n2 and built-in on n1: a cluster has one, and keeps it: see "
+	    "rmq.conf(5)";
+
+	(void)state;
+	settings_engine(&a, RAFT_ENGINE_POSTGRESQL);
+	/* An older node does not say it, and has the only one that there was. */
+	assert_int_equal(settings_admit(&node, &member, false, text), RMQ_E_CONFIG);
+	assert_string_equal(text, why);
+	settings_engine(&b, RAFT_ENGINE_BUILT_IN);
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_CONFIG);
+	assert_string_equal(text, why);
+	settings_engine(&b, RAFT_ENGINE_POSTGRESQL);
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_OK);
+	make(&a);
+	make(&b);
+	settings_engine(&a, RAFT_ENGINE_BUILT_IN);
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_OK);
+}
+
 static void roles_may_stand_in_any_order(void **state)
 {
 	const struct min_members same = {
@@ -183,6 +205,7 @@ int main(void)
 	    T(a_node_with_the_same_settings_is_admitted),
 	    T(the_one_that_differs_is_named_with_both_values),
 	    T(roles_may_stand_in_any_order),
+	    T(engines_never_mix_whatever_is_enforced),
 	    T(the_longest_value_fits),
 	    T(a_file_of_rights_is_compared_by_those_that_know_which_they_have),
 	    T(what_is_said_counts_and_the_rest_stays),

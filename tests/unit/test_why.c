@@ -107,6 +107,78 @@ static void all_is_well(void **state)
 	assert_null(why_problem(&why));
 }
 
+static void of_a_database_its_trouble_comes_before_that_nobody_leads(void **state)
+{
+	(void)state;
+	seen.database = (struct why_database){.used = true, .address = "pg1:5432"};
+	assert_says(
+	    "all is well: n2 leads, its queue daemon takes clients, the database at pg1:5432 "
+	    "answers, and 3 of 3 nodes that may lead are up");
+	config.count = 1;
+	seen.count = 0;
+	seen.leader = id_of(0);
+	leads();
+	seen.available = true;
+	assert_says(
+	    "all is well: n1 leads, its queue daemon takes clients, the database at pg1:5432 "
+	    "answers, and 1 of 1 nodes that may lead are up: it may not fail");
+	setup(NULL);
+	nobody_leads();
+	seen.database = (struct why_database){.used = true,
+	    .address = "pg1:5432",
+	    .trouble = "the database cannot be used: it is away"};
+	goes(0, 5000);
+	goes(1, 5000);
+	lines();
+	assert_problem("the database cannot be used: it is away");
+	assert_int_equal(why.lines[0].reason, CONTROL_REASON_DATABASE);
+	assert_string_equal(why.lines[1].text,
+	    "no leader is elected: it is a node that may vote and reaches the database; this one "
+	    "does not");
+	seen.database.trouble = NULL;
+	lines();
+	assert_problem(
+	    "no leader is elected: it is a node that may vote and reaches the database; "
+	    "this one reaches it");
+}
+
+static void what_a_database_may_lose_is_a_problem_though_it_is_allowed(void **state)
+{
+	(void)state;
+	seen.database = (struct why_database){
+	    .used = true, .address = "pg1:5432", .async = "synchronous_standby_names is empty"};
+	assert_says(
+	    "the database at pg1:5432 does not wait for a standby (synchronous_standby_names is "
+	    "empty): what it confirms may be lost with its server, which --allow-async allows");
+	assert_int_equal(why.lines[0].reason, CONTROL_REASON_DATABASE);
+	assert_non_null(why_problem(&why));
+}
+
+static void a_log_that_is_to_become_a_databases_says_how(void **state)
+{
+	(void)state;
+	nobody_leads();
+	seen.unled = false;
+	seen.database = (struct why_database){.used = true, .address = "", .converts = true};
+	lines();
+	assert_int_equal(why.lines[0].reason, CONTROL_REASON_NEW);
+	assert_non_null(strstr(why.lines[0].text, "rmq-cluster init makes it the database's"));
+}
+
+static void what_a_database_does_not_confirm_is_not_the_members_fault(void **state)
+{
+	(void)state;
+	leads();
+	seen.available = seen.confirms = false;
+	seen.database = (struct why_database){.used = true, .address = "pg1:5432"};
+	seen.database.silent = true;
+	assert_says(
+	    "the database at pg1:5432 does not answer: it waits for its synchronous standbys, "
+	    "or stands still\n"
+	    "nothing is confirmed: the database does not store the records sent to it");
+	assert_int_equal(why.lines[0].reason, CONTROL_REASON_DATABASE);
+}
+
 static void a_member_that_is_not_up_is_named_and_is_no_problem_of_this_node(void **state)
 {
 	(void)state;
@@ -513,6 +585,10 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
 	    TEST(all_is_well),
+	    TEST(of_a_database_its_trouble_comes_before_that_nobody_leads),
+	    TEST(what_a_database_may_lose_is_a_problem_though_it_is_allowed),
+	    TEST(a_log_that_is_to_become_a_databases_says_how),
+	    TEST(what_a_database_does_not_confirm_is_not_the_members_fault),
 	    TEST(a_member_that_is_not_up_is_named_and_is_no_problem_of_this_node),
 	    TEST(a_lost_majority_says_how_many_more_are_needed),
 	    TEST(voters_that_are_up_and_elect_nobody_are_told_apart),

@@ -50,6 +50,20 @@
 	X(HEARD_FOR_EVER, "they are for as long as bytes come") \
 	X(LEADER_WAITED_FOR, "a leader that stands for election again is waited for")
 
+/* Those of a database that votes (host/database.h), for tests/sim_raft as well. */
+#define RMQ_DATABASE_VARIANTS(X) \
+	X(VOTE_UNKNOWN_GIVEN, "a vote is given though it is not known whether the term was taken") \
+	X(UNKNOWN_IS_DONE, "records whose statement was not answered count as confirmed") \
+	X(ROUND_UNASKED, "a round is answered by a statement that began before it, or by none") \
+	X(LEASE_IS_PROOF, "it is while the lease lasts, by the clock of the node") \
+	X(OTHER_UNFED, "a log that lacks the table's last record under a newer one is not fed") \
+	X(OLDER_SERVED, "a server that has lost what was confirmed is served from") \
+	X(FED_ALL_COMMITTED, "all that the table holds counts as committed") \
+	X(FED_IS_VERIFIED, "what was compared with the table counts as compared with the leader's log") \
+	X(TABLE_UNFENCED, "a statement does not ask whether this node leads") \
+	X(TABLE_LOG_UNASKED, "a term is taken whatever the log of who takes it") \
+	X(TABLE_PLACE_UNASKED, "records are put into the table whatever comes before them")
+
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \
 	X(RIGHTS_UNASKED, "what a connection may do is not asked") \
@@ -301,7 +315,7 @@
 	    "illness stops")
 
 #define RMQ_VARIANTS_LIST(X) \
-	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X)
+	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X) RMQ_DATABASE_VARIANTS(X)
 /* clang-format on */
 
 #ifdef RMQ_VARIANTS

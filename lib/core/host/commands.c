@@ -140,6 +140,9 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 
 	if (RMQ_VARIANT(REMOVED_UNCHECKED) || !is)
 		return COMMANDS_MAY;
+	/* Nothing that is confirmed needs the disks of nodes. */
+	if (config->engine != RAFT_ENGINE_BUILT_IN)
+		return COMMANDS_MAY;
 	/* What was stored before it was asked, or for another leader, says nothing. */
 	if (l->term != term) {
 		l->mark = peers->append(peers->arg);
@@ -449,7 +452,7 @@ void commands_replaced(const struct raft_config *config, const char *name, char 
 		snprintf(text, TEXT_MAX + 1,
 		    "the new %.63s joins when it is started, with a new data directory; the old one is "
 		    "no member any more; voters until then: %u, of which %u may fail",
-		    name, voters, (voters - 1) / 2);
+		    name, voters, raft_config_spare(config));
 }
 
 void commands_left(const struct raft_config *config, const char *name, char *text)
@@ -472,5 +475,5 @@ void commands_downed(const struct raft_config *config, const char *name, char *t
 	snprintf(text, TEXT_MAX + 1,
 	    "%.63s is no member any more: its daemon ends with 75 when it hears of it, and it "
 	    "can come back with a new data directory only; voters left: %u, of which %u may fail",
-	    name, voters, (voters - 1) / 2);
+	    name, voters, raft_config_spare(config));
 }

@@ -113,6 +113,18 @@ bool control_log_parse(const char *text, enum control_log *level)
 	return false;
 }
 
+const char *control_synchronous_text(uint64_t synchronous)
+{
+	switch (synchronous) {
+#define X(NAME, value, text) \
+	case CONTROL_SYNCHRONOUS_##NAME: \
+		return text;
+		CONTROL_SYNCHRONOUS(X)
+#undef X
+	}
+	return "";
+}
+
 const char *control_gate_text(enum control_its_gate gate)
 {
 	static const char *const texts[] = {
@@ -134,13 +146,18 @@ const struct control_view_member *control_view_find(
 
 /* ---- a view ---- */
 
-/* The tagged numbers of a view or of a member as a list in `bytes`, which has room for all. */
+/* The tagged fields of a view or of a member as a list in `bytes`, which has room for all. */
 static struct slice state_tags(uint8_t bytes[CONTROL_TAGS_MAX], const struct control_view *v)
 {
 	struct writer w = writer_of(bytes, CONTROL_TAGS_MAX);
 
 #define X(tag, name) tags_put_u64(&w, tag, v->name);
 	CONTROL_STATE_NUMBERS(X)
+#undef X
+#define X(tag, name, max) \
+	if (v->name[0]) \
+		tags_put(&w, tag, slice_str(v->name));
+	CONTROL_STATE_TEXTS(X)
 #undef X
 	return slice_of(bytes, w.len);
 }
@@ -243,6 +260,18 @@ void control_view_encode(
 		encode_member(w, req, &v->members[i], tagged);
 }
 
+static bool take_state_texts(struct control_view *v, struct slice tags)
+{
+	struct slice text;
+
+#define X(tag, name, max) \
+	if (tags_find(tags, tag, &text) && !take_text(v->name, (max) + 1, text)) \
+		return false;
+	CONTROL_STATE_TEXTS(X)
+#undef X
+	return true;
+}
+
 static bool take_state(struct control_collector *c, const struct control_state *s)
 {
 	struct control_view *v = &c->view;
@@ -258,7 +287,8 @@ static bool take_state(struct control_collector *c, const struct control_state *
 #define X(tag, name) v->name = tags_find_u64(s->tags, tag);
 	CONTROL_STATE_NUMBERS(X)
 #undef X
-	return take_tags(CONTROL_TYPE_STATE, s->tags) && s->members <= RAFT_MEMBERS_MAX &&
+	return take_tags(CONTROL_TYPE_STATE, s->tags) && take_state_texts(v, s->tags) &&
+	       s->members <= RAFT_MEMBERS_MAX &&
 	       take_bytes(v->cluster.bytes, sizeof(v->cluster.bytes), s->cluster) &&
 	       take_name(v->name, s->name) && take_bytes(v->key, sizeof(v->key), s->key) &&
 	       take_bytes(v->id.bytes, sizeof(v->id.bytes), s->id) &&

@@ -45,6 +45,9 @@ struct control_view {
 #define X(tag, name) uint64_t name;
 	CONTROL_STATE_NUMBERS(X)
 #undef X
+#define X(tag, name, max) char name[(max) + 1];
+	CONTROL_STATE_TEXTS(X)
+#undef X
 	unsigned count;
 	struct control_view_member members[RAFT_MEMBERS_MAX];
 };
@@ -74,6 +77,9 @@ const char *control_log_text(enum control_log level);
 /* False: no level has this name. */
 bool control_log_parse(const char *text, enum control_log *level)
     __attribute__((warn_unused_result));
+
+/* "yes"; "" for one not in the table. */
+const char *control_synchronous_text(uint64_t synchronous);
 
 /* "runs". */
 const char *control_gate_text(enum control_its_gate gate);

@@ -66,7 +66,7 @@ bool health_passes(const struct health *h, struct health_link *l, uint64_t taken
 /* What passes to enough others is on its way to a majority. */
 static bool passes(const struct health_seen *seen)
 {
-	return seen->passing > 0 && 2 * (seen->passing + 1) > seen->voters;
+	return !seen->database && seen->passing > 0 && 2 * (seen->passing + 1) > seen->voters;
 }
 
 /* Since it leads, or was to hand over last. */
@@ -87,7 +87,7 @@ static enum health_illness illness(struct health *h, const struct health_seen *s
 	bool moved = log->received > h->received;
 
 	h->received = log->received;
-	if (moved || passes(seen))
+	if (moved || passes(seen) || seen->database)
 		h->links.goal = 0;
 	if (!seen->full || !seen->better)
 		h->full.goal = 0;
@@ -241,7 +241,7 @@ const char *health_text(enum health_illness illness)
 	case HEALTH_NONE:
 		break;
 	case HEALTH_DISK:
-		return "its disk does not store what a majority has stored";
+		return "its disk does not store what others have stored";
 	case HEALTH_LINKS:
 		return "its records reach no majority, though the nodes answer";
 	case HEALTH_FULL:

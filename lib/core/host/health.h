@@ -13,6 +13,8 @@
  *
  *	QUEUE	its queue daemon was killed and has not ended, and no other may run beside it
  *
+ * Where a database has the log, LINKS is none: a leader that is not answered by it leads no more.
+ *
  * A cluster that is slow as a whole is not ill: no other leader would do better.  Nor is a link
  * that is slow and passes records: a message of many records takes long.
  *
@@ -80,6 +82,7 @@ struct health_seen {
 	bool gates_wanted;	  /* this node has the role of one that may lead */
 	bool gated;		  /* gates may reach a voter that could take over at once */
 	bool served;		  /* another node leads, and confirms lines */
+	bool database;		  /* has the log: what reaches other nodes confirms nothing */
 };
 
 /* A goal, and since when it is to be reached. */
@@ -185,7 +188,7 @@ struct health_successor {
 	bool level; /* it has what was committed an election timeout ago */
 	uint64_t room;
 	uint64_t match; /* the index up to which it has the log */
-	bool forgot;	/* NODE_STATE_FORGOT: it would not take over */
+	bool forgot;	/* NODE_STATE_FORGOT, or NODE_STATE_AWAY: it would not take over */
 	bool fails;	/* NODE_STATE_FAILS: lately its queue daemon could not run */
 };
 

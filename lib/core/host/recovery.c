@@ -59,6 +59,14 @@ static enum rmq_error check(
 		snprintf(why, cap, "this node %s", members_removed_text(log->how));
 		return RMQ_E_REFUSED;
 	}
+	if (log->newest->engine != RAFT_ENGINE_BUILT_IN) {
+		snprintf(why, cap,
+		    "the log of this cluster is in its database (engine = %s), and is complete there: "
+		    "any node goes on with that; if the database is lost for good, see PostgreSQL as "
+		    "the engine in rmq-cluster(7)",
+		    raft_engine_text(log->newest->engine));
+		return RMQ_E_REFUSED;
+	}
 	if (!config) {
 		snprintf(why, cap,
 		    "its log does not have this node as a member: it was removed, or had "

@@ -42,6 +42,11 @@ void settings_flags(struct settings *s, uint32_t flags)
 		    rights, sizeof(s->value[0]), "%u", (unsigned)NODE_STATE_RIGHTS_OF(flags));
 }
 
+void settings_engine(struct settings *s, uint8_t engine)
+{
+	snprintf(s->value[SETTING_ENGINE], sizeof(s->value[0]), "%s", raft_engine_text(engine));
+}
+
 /* The role that comes after this one; NULL: none. */
 static const char *role_after(
     const struct min_members *min, const char *last, unsigned *members)
@@ -142,6 +147,13 @@ enum rmq_error settings_decode(struct slice tags, struct settings *s, bool *unen
 
 /* ---- compared ---- */
 
+static const char *engine(const struct settings *s)
+{
+	const char *said = s->value[SETTING_ENGINE];
+
+	return said[0] ? said : raft_engine_text(RAFT_ENGINE_BUILT_IN);
+}
+
 enum setting settings_differ(const struct settings *a, const struct settings *b, unsigned from)
 {
 	unsigned i = from;
@@ -188,6 +200,11 @@ void settings_text(
 
 	if (which == SETTING_RIGHTS)
 		rights_text(text, a, b);
+	else if (which == SETTING_ENGINE)
+		snprintf(text, TEXT_MAX + 1,
+		    "engine is %.40s %s and %.40s %s: a cluster has one, and keeps it: see "
+		    "rmq.conf(5)",
+		    engine(a->settings), place(at_a, a), engine(b->settings), place(at_b, b));
 	else
 		snprintf(text, TEXT_MAX + 1,
 		    "%s is %.40s %s and %.40s %s, and must be the same on all nodes: see enforce "
@@ -201,7 +218,9 @@ enum rmq_error settings_admit(
 {
 	enum setting which = settings_differ(node->settings, member->settings, 0);
 
-	if (!enforce || which == SETTINGS_COUNT || RMQ_VARIANT(SETTINGS_UNASKED))
+	if (strcmp(engine(node->settings), engine(member->settings)) != 0)
+		which = SETTING_ENGINE;
+	else if (!enforce || which == SETTINGS_COUNT || RMQ_VARIANT(SETTINGS_UNASKED))
 		return RMQ_E_OK;
 	settings_text(text, which, node, member);
 	return RMQ_E_CONFIG;

@@ -7,6 +7,9 @@
  * Between members, other timers are refused likewise; any other difference is a trouble, and is shown.
  *
  * What one side does not say is not compared: an older node does not say all.
+ *
+ * The engine is the cluster's for ever: it is compared whatever is enforced, and who does not say it
+ * knows only the built-in one.
  */
 #ifndef RMQ_CORE_HOST_SETTINGS_H
 #define RMQ_CORE_HOST_SETTINGS_H
@@ -20,7 +23,8 @@
 	X(3, HEARTBEAT, "heartbeat") \
 	X(5, CREATE, "create") \
 	X(7, MIN_MEMBERS, "min-members") \
-	X(9, RIGHTS, "rights") /* none, or the sum of its lines that STATE says */
+	X(9, RIGHTS, "rights") /* none, or the sum of its lines that STATE says */ \
+	X(11, ENGINE, "engine")
 
 enum setting {
 #define X(tag, NAME, name) SETTING_##NAME,
@@ -50,6 +54,8 @@ void settings_times(struct settings *s, uint64_t election_ms, uint64_t heartbeat
 #define SETTINGS_FLAGS(flags) \
 	((flags) & (NODE_STATE_EXPLICIT | NODE_STATE_RIGHTS | UINT32_C(0xffff0000)))
 void settings_flags(struct settings *s, uint32_t flags);
+/* enum raft_engine. */
+void settings_engine(struct settings *s, uint8_t engine);
 /* The same text whatever the order of its roles. */
 void settings_min_members(struct settings *s, const struct min_members *min);
 /* What `from` says counts, where it says something. */
@@ -84,8 +90,8 @@ void settings_text(
     char *text, enum setting which, const struct settings_of *a, const struct settings_of *b);
 
 /*
- * Whether `node` may be with `member`.  RMQ_E_CONFIG: they differ, and it enforces them: `text`, TEXT_MAX + 1 bytes, names the
- * first one.
+ * Whether `node` may be with `member`.  RMQ_E_CONFIG: their engines differ, or another setting
+ * and it enforces them: `text`, TEXT_MAX + 1 bytes, names the first one.
  */
 enum rmq_error settings_admit(const struct settings_of *node, const struct settings_of *member,
     bool enforce, char *text) __attribute__((warn_unused_result));

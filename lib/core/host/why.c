@@ -27,7 +27,8 @@ __attribute__((format(printf, 3, 4))) static void say(
 	line->reason = reason;
 	/* The start gate waits until somebody starts more nodes; what else comes after OTHER passes. */
 	line->lasts = reason != CONTROL_REASON_WELL &&
-		      (reason <= CONTROL_REASON_OTHER || reason == CONTROL_REASON_MIN_MEMBERS);
+		      (reason <= CONTROL_REASON_OTHER || reason == CONTROL_REASON_MIN_MEMBERS ||
+			  reason == CONTROL_REASON_DATABASE);
 	w->count++;
 }
 
@@ -138,6 +139,12 @@ static void room(struct why *w, const struct why_seen *s)
 		    s->directory, s->name);
 	if (!(s->leader_flags & NODE_STATE_NO_ROOM))
 		return;
+	if (s->database.used) {
+		say(w, reason,
+		    "the disk of the leading node is full: no room for new messages; empty queues, or "
+		    "make room there");
+		return;
+	}
 	say(w, reason, "the disks of a majority are full: no room for new messages");
 	if (s->full)
 		add_name(&full, s->name);
@@ -218,7 +225,10 @@ static void ill(struct why *w, const struct why_seen *s)
 		    "for its disk");
 	if (s->resting != HEALTH_NONE)
 		say(w, reason, "%s", health_text(s->resting));
-	if (s->leads && !s->confirms) {
+	if (s->leads && !s->confirms && s->database.used) {
+		say(w, reason,
+		    "nothing is confirmed: the database does not store the records sent to it");
+	} else if (s->leads && !s->confirms) {
 		say(w, reason,
 		    "nothing is confirmed: a majority does not store the records sent to it");
 		say_who_stores(w, s);
@@ -400,6 +410,36 @@ static void admitted(struct why *w, const struct why_seen *s)
 	}
 }
 
+/* ---- the database ---- */
+
+static void database(struct why *w, const struct why_seen *s)
+{
+	say_if(w, CONTROL_REASON_DATABASE, s->database.trouble);
+	if (!s->database.trouble && s->database.silent)
+		say(w, CONTROL_REASON_DATABASE,
+		    "the database at %.100s does not answer: it waits for its synchronous standbys, or "
+		    "stands still",
+		    s->database.address);
+}
+
+/* It is allowed, and is to be heard of all the same. */
+static void async(struct why *w, const struct why_seen *s)
+{
+	if (s->database.async)
+		say(w, CONTROL_REASON_DATABASE,
+		    "the database at %.100s does not wait for a standby (%.80s): what it confirms may "
+		    "be lost with its server, which --allow-async allows",
+		    s->database.address, s->database.async);
+}
+
+static void converts(struct why *w, const struct why_seen *s)
+{
+	if (s->database.converts)
+		say(w, CONTROL_REASON_NEW,
+		    "the log of this node is still that of a cluster of one with the built-in engine: "
+		    "rmq-cluster init makes it the database's");
+}
+
 static bool runs(const struct why_seen *s, const char *name)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -441,6 +481,16 @@ static void no_leader(struct why *w, const struct why_seen *s)
 
 	for (unsigned i = 0; i < s->count; i++)
 		refusing += s->others[i].voter && !s->others[i].up && s->others[i].refuses;
+	/* The database elects, and needs none of them. */
+	if (s->database.used) {
+		say(w, reason,
+		    "no leader is elected: it is a node that may vote and reaches the database; this "
+		    "one %s",
+		    s->database.trouble ? "does not"
+		    : !is_voter(s)	? "may not"
+					: "reaches it");
+		return;
+	}
 	/* Who does not vote may not hear of an election. */
 	say(w, reason, "%s%s%.200s",
 	    is_voter(s) ? "no leader is elected" : "no leader is known here",
@@ -605,7 +655,13 @@ static void well(struct why *w, const struct why_seen *s)
 
 	if (w->count > 0)
 		return;
-	if (s->available && leader)
+	if (s->available && leader && s->database.used)
+		say(w, CONTROL_REASON_WELL,
+		    "all is well: %s leads, its queue daemon takes clients, the database at %.100s "
+		    "answers, and %u of %u nodes that may lead are up%s",
+		    leader, s->database.address, n - down.count, n,
+		    n < 2 ? ": it may not fail" : "");
+	else if (s->available && leader)
 		say(w, CONTROL_REASON_WELL,
 		    "all is well: %s leads, its queue daemon takes clients, and %u of %u voters are "
 		    "up%s",
@@ -620,9 +676,9 @@ void why_make(struct why *w, const struct why_seen *s)
 {
 	/* The worst first. */
 	static void (*const reasons[])(struct why * w, const struct why_seen *s) = {refused,
-	    deadly, room, ill, forgot, bad_record, others_down, no_leader, rights, others_ill,
-	    outside, stopping, leaving, leaderless, min_members, roles, queue, silent, admitted,
-	    namesake, well};
+	    deadly, database, room, ill, forgot, bad_record, others_down, no_leader, rights,
+	    others_ill, async, converts, outside, stopping, leaving, leaderless, min_members,
+	    roles, queue, silent, admitted, namesake, well};
 
 	w->count = 0;
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

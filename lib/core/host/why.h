@@ -27,6 +27,16 @@ struct why_other {
 	const struct settings *settings; /* NULL: not known */
 };
 
+/* The database that has the log. */
+struct why_database {
+	bool used;	     /* there is one */
+	const char *address; /* "": it was not reached yet */
+	const char *trouble; /* what is wrong with it */
+	bool silent;	     /* then, it owes an answer for long */
+	const char *async;   /* why it waits for no standby, which is allowed */
+	bool converts; /* the log here is still that of one node, with the built-in engine */
+};
+
 /* What is seen.  Texts are borrowed; NULL: there is nothing to be said. */
 struct why_seen {
 	/* This node. */
@@ -81,6 +91,7 @@ struct why_seen {
 	const char
 	    *namesake; /* who asks to be let in, and has the name of a member; NULL: nobody */
 	const char *namesake_from; /* its address */
+	struct why_database database;
 	unsigned count;
 	struct why_other others[MEMBERS_LINKS_MAX];
 };

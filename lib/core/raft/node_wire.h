@@ -92,6 +92,7 @@ enum node_state_flag {
 	NODE_STATE_FINDS = 1024, /* the receiver has NODE_STATE_UNREACHED, and its gate answers */
 	NODE_STATE_RIGHTS = 2048, /* the upper half of the flags says which file of rights it has */
 	NODE_STATE_DRAINED = 4096, /* it leaves, has handed over, and runs no queue daemon */
+	NODE_STATE_AWAY = 8192,	   /* it does not reach the database, which has the log */
 };
 /* 0: none. */
 #define NODE_STATE_RIGHTS_OF(flags) ((uint16_t)((flags) >> 16))

@@ -233,6 +233,15 @@ static void on_message(struct raft *r, const struct raft_message *m)
 	}
 }
 
+/* Of disks that are no mere copies. */
+static void on_forgetting(struct raft *r, const struct raft_event *e)
+{
+	if (e->type == RAFT_EVENT_FORGOT)
+		raft_election_forgot(r, e->term);
+	else
+		raft_election_let_in(r, e->id, e->term);
+}
+
 static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 {
 	switch (e->type) {
@@ -275,10 +284,9 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 		raft_election_abstain(r, e->type == RAFT_EVENT_ABSTAIN);
 		break;
 	case RAFT_EVENT_FORGOT:
-		raft_election_forgot(r, e->term);
-		break;
 	case RAFT_EVENT_LET_IN:
-		raft_election_let_in(r, e->id, e->term);
+		if (!raft_has_sole(r))
+			on_forgetting(r, e);
 		break;
 	case RAFT_EVENT_LOST:
 		raft_replication_lost(r, e->id);
@@ -332,7 +340,7 @@ void raft_status(const struct raft *r, struct raft_status *s)
 	    .last = {r->last, raft_term_at(r, r->last)},
 	    .cover = r->cover,
 	    .vote = r->vote,
-	    .leader = r->leader,
+	    .leader = raft_is_sole(r, r->leader) ? (struct raft_id){{0}} : r->leader,
 	    .received = raft_replication_received(r),
 	    .config_index = raft_membership_index(r),
 	    .config = raft_membership_now(r),
@@ -365,6 +373,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 {
 	struct raft *r = memory_new(sizeof(*r));
 	r->id = b->id;
+	r->sole = b->sole_voter;
 	r->election_ms = b->election_ms;
 	r->heartbeat_ms = b->heartbeat_ms;
 	r->random = b->seed;
@@ -373,6 +382,7 @@ struct raft *raft_new(const struct raft_begin *b, uint64_t now_ms)
 	uint64_t begun_index;
 	r->forgot = raft_id_forgot(b->vote, &begun_index);
 	r->vote = r->forgot ? (struct raft_id){{0}} : b->vote;
+	r->forgot &= !raft_has_sole(r);
 	r->forgot_term = b->term;
 	r->commit = b->commit;
 	r->cover = b->cover;

@@ -96,6 +96,15 @@
  * runs of an APPEND than there are, from the first one on: the others are lost.  A READ that is
  * not answered for so long is wanted again.
  *
+ * A sole voter, which is no member: a database that keeps term, vote and log (host/database.h).  It is one
+ * more peer, and alone counts for majorities; the members' logs are copies, and they are sent what learners
+ * are.  Members with the flag VOTER stand for election, ask it for its vote, and leadership is transferred to
+ * them; they vote for nobody.  So no disk of theirs that has forgotten something does harm: FORGOT and LET_IN have
+ * no effect, LOST only lets the leader send anew what that disk lacks, and a process that begins waits for nobody.  RESET of the sole voter means that it is not
+ * known what it has stored: a leader steps down, and has the log compared anew in a newer term.  It
+ * sends APPENDs itself, from what it keeps, to a node that lags and knows of no leader in that
+ * term; status.leader then is none.
+ *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.
  *
@@ -209,7 +218,7 @@ enum raft_event_type {
 	RAFT_EVENT_MARK,     /* mark, id, name: the text, value: see raft_config_mark() */
 	RAFT_EVENT_TRANSFER, /* id: of a voter */
 	RAFT_EVENT_RESET,    /* id: the connection with this peer was lost; to a leader, that
-				   for records */
+				   for records.  Of the sole voter: what it has stored is not known */
 	RAFT_EVENT_ABSTAIN,  /* this node is ill: it leads no more and does not campaign, until
 			       STAND; it follows and votes */
 	RAFT_EVENT_STAND,
@@ -305,7 +314,8 @@ struct raft_begin {
 	size_t config_count;
 	uint32_t election_ms; /* the minimum; the node's own is up to twice as long */
 	uint32_t heartbeat_ms;
-	uint64_t seed; /* for the election timeouts */
+	uint64_t seed;		   /* for the election timeouts */
+	struct raft_id sole_voter; /* RAFT_DATABASE; none: members vote */
 };
 
 struct raft_status {

@@ -44,6 +44,7 @@ static void put_head_tags(struct writer *w, const struct raft_config *c)
 	tags_put_u64(&list, RAFT_HEAD_LEVEL, c->level);
 	put_u8_tag(&list, RAFT_HEAD_LATCH, c->latch);
 	put_removed(&list, c);
+	put_u8_tag(&list, RAFT_HEAD_ENGINE, c->engine);
 	w->full |= list.full;
 	put_tags(w, slice_of(bytes, list.len));
 }
@@ -62,7 +63,8 @@ static void put_member_tags(struct writer *w, const struct raft_member *m)
 
 static bool tagged(const struct raft_config *c)
 {
-	bool any = c->generation > 0 || c->level > 0 || c->latch || c->removed_count > 0;
+	bool any = c->generation > 0 || c->level > 0 || c->latch || c->removed_count > 0 ||
+		   c->engine > 0;
 
 	for (unsigned i = 0; i < c->count; i++)
 		any |= c->members[i].leaving || c->members[i].roles[0];
@@ -177,6 +179,11 @@ static bool head_tag(const struct tag *t, struct raft_config *c, bool *known)
 		return good;
 	case RAFT_HEAD_REMOVED:
 		return get_removed(t->value, c);
+	case RAFT_HEAD_ENGINE:
+		good = t->value.len == 1 && t->value.data[0] > 0;
+		*known = good && t->value.data[0] == RAFT_ENGINE_POSTGRESQL;
+		c->engine = *known ? t->value.data[0] : 0;
+		return good;
 	default:
 		*known = false;
 		return true;
@@ -282,10 +289,10 @@ bool raft_member_valid(const struct raft_member *m)
 {
 	bool joined = !raft_id_none(m->id);
 	bool tags = m->leaving || m->roles[0];
-	return name_valid_node(slice_str(m->name)) && raft_address_valid(m->address) &&
-	       raft_address_valid(m->gate) && !(m->flags & ~FLAGS_ALL) &&
-	       (joined || (!(m->flags & RAFT_VOTER) && !tags)) && m->leaving <= RAFT_EXITS &&
-	       raft_roles_valid(m->roles);
+	return name_valid_node(slice_str(m->name)) && !raft_id_eq(m->id, RAFT_DATABASE) &&
+	       raft_address_valid(m->address) && raft_address_valid(m->gate) &&
+	       !(m->flags & ~FLAGS_ALL) && (joined || (!(m->flags & RAFT_VOTER) && !tags)) &&
+	       m->leaving <= RAFT_EXITS && raft_roles_valid(m->roles);
 }
 
 bool raft_config_eq(const struct raft_config *a, const struct raft_config *b)
@@ -433,6 +440,31 @@ const char *raft_how_text(uint8_t how)
 	}
 }
 
+const char *raft_engine_text(uint8_t engine)
+{
+	switch (engine) {
+#define X(name, value, text) \
+	case value: \
+		return text;
+		RAFT_ENGINES(X)
+#undef X
+	default:
+		return "unknown";
+	}
+}
+
+bool raft_engine_parse(const char *text, uint8_t *engine)
+{
+#define X(name, value, word) \
+	if (strcmp(text, word) == 0) { \
+		*engine = value; \
+		return true; \
+	}
+	RAFT_ENGINES(X)
+#undef X
+	return false;
+}
+
 const struct raft_member *raft_config_find(const struct raft_config *c, struct raft_id id)
 {
 	for (unsigned i = 0; !raft_id_none(id) && i < c->count; i++) {
@@ -473,4 +505,13 @@ unsigned raft_config_voters(const struct raft_config *c)
 	for (unsigned i = 0; i < c->count; i++)
 		voters += (c->members[i].flags & RAFT_VOTER) != 0;
 	return voters;
+}
+
+unsigned raft_config_spare(const struct raft_config *c)
+{
+	unsigned voters = raft_config_voters(c);
+
+	if (voters == 0)
+		return 0;
+	return c->engine == RAFT_ENGINE_BUILT_IN ? (voters - 1) / 2 : voters - 1;
 }

@@ -53,6 +53,7 @@ enum raft_flag {
 	X(HEAD, 3, LEVEL)     /* u64: what all members read, from 2 on */ \
 	X(HEAD, 5, LATCH)     /* u8 1: so many were up that the queue daemon may start */ \
 	X(HEAD, 7, REMOVED)   /* the last ones, the newest last: id, key, u8 how, str name */ \
+	X(HEAD, 9, ENGINE)    /* u8: enum raft_engine, not 0 */ \
 	X(MEMBER, 1, LEAVING) /* u8: enum raft_leaving, not 0 */ \
 	X(MEMBER, 3, ROLES)   /* names, sorted, parted by commas */
 
@@ -72,6 +73,21 @@ enum raft_config_tag {
 enum raft_how {
 #define X(name, value, text) RAFT_##name = value,
 	RAFT_HOWS(X)
+#undef X
+};
+
+/*
+ * Who keeps the log, and votes: the nodes themselves, or a database.  Each configuration says it, so that no
+ * node of a database elects a leader beside it, whatever its settings are.
+ */
+/*      name        value text */
+#define RAFT_ENGINES(X) \
+	X(BUILT_IN, 0, "built-in") \
+	X(POSTGRESQL, 1, "postgresql")
+
+enum raft_engine {
+#define X(name, value, text) RAFT_ENGINE_##name = value,
+	RAFT_ENGINES(X)
 #undef X
 };
 
@@ -117,6 +133,7 @@ struct raft_config {
 	uint64_t generation;
 	uint64_t level; /* 0: 1, of a cluster that began when there was no other */
 	bool latch;
+	uint8_t engine; /* enum raft_engine */
 	unsigned removed_count;
 	struct raft_removed removed[RAFT_REMOVED_MAX]; /* the newest last */
 };
@@ -124,7 +141,7 @@ struct raft_config {
 #define RAFT_MEMBER_SIZE_MAX \
 	(6 + RAFT_NAME_MAX + RAFT_KEY_SIZE + RAFT_ID_SIZE + 2 * RAFT_ADDRESS_MAX)
 #define RAFT_REMOVED_SIZE_MAX (RAFT_ID_SIZE + RAFT_KEY_SIZE + 1 + 1 + RAFT_NAME_MAX)
-#define RAFT_HEAD_TAGS_MAX    (2 * 12 + 5 + 4 + RAFT_REMOVED_MAX * RAFT_REMOVED_SIZE_MAX)
+#define RAFT_HEAD_TAGS_MAX    (2 * 12 + 2 * 5 + 4 + RAFT_REMOVED_MAX * RAFT_REMOVED_SIZE_MAX)
 #define RAFT_MEMBER_TAGS_MAX  (5 + 4 + RAFT_ROLES_MAX)
 #define RAFT_CONFIG_SIZE_MAX \
 	(1 + RAFT_ID_SIZE + 2 + 2 + RAFT_HEAD_TAGS_MAX + \
@@ -145,7 +162,8 @@ enum rmq_error raft_config_decode(struct slice s, struct raft_config *c)
 
 /*
  * Name, addresses and roles are well-formed (addresses: visible ASCII), flags are known, and a
- * member without an incarnation is not a voter, does not leave and has no roles.
+ * member without an incarnation is not a voter, does not leave and has no roles; nobody's is
+ * RAFT_DATABASE.
  */
 bool raft_member_valid(const struct raft_member *m);
 /* Visible ASCII, or nothing. */
@@ -191,6 +209,10 @@ const struct raft_removed *raft_config_removed_name(
     const struct raft_config *c, const char *name);
 /* "downed"; "unknown" for what is not in the table. */
 const char *raft_how_text(uint8_t how);
+/* "postgresql"; "unknown" for what is not in the table. */
+const char *raft_engine_text(uint8_t engine);
+/* False: none has this name. */
+bool raft_engine_parse(const char *text, uint8_t *engine) __attribute__((warn_unused_result));
 
 /* NULL: no such member.  No incarnation is that of no one. */
 const struct raft_member *raft_config_find(const struct raft_config *c, struct raft_id id);
@@ -199,6 +221,8 @@ const struct raft_member *raft_config_find_key(
     const struct raft_config *c, const uint8_t key[RAFT_KEY_SIZE]);
 bool raft_config_is_voter(const struct raft_config *c, struct raft_id id);
 unsigned raft_config_voters(const struct raft_config *c);
+/* How many of those with the flag VOTER may fail: fewer than half, or all but one if a database votes. */
+unsigned raft_config_spare(const struct raft_config *c);
 
 static inline bool raft_id_eq(struct raft_id a, struct raft_id b)
 {
@@ -215,6 +239,19 @@ static inline struct slice raft_id_slice(const struct raft_id *id)
 {
 	return slice_of(id->bytes, raft_id_none(*id) ? 0 : RAFT_ID_SIZE);
 }
+
+/*
+ * No node's: the only voter of a cluster whose log a database keeps (raft.h, sole_voter).  No member has
+ * it.
+ */
+static inline struct raft_id raft_id_of_database(void)
+{
+	struct raft_id id;
+	memset(id.bytes, 0xff, RAFT_ID_SIZE);
+	return id;
+}
+
+#define RAFT_DATABASE (raft_id_of_database())
 
 /*
  * No node's: a vote for it is for nobody, in this term and later ones.  It holds the index of the

@@ -30,6 +30,11 @@ static bool is_self(const struct raft *r, const struct raft_peer *p)
 void raft_election_begin(struct raft *r)
 {
 	raft_election_delay(r);
+	/* It knows whether somebody leads. */
+	if (raft_has_sole(r)) {
+		r->election_at = r->now;
+		return;
+	}
 	/* A directory that holds nothing can have forgotten nothing. */
 	if (r->term > 0 || r->last > 0)
 		r->new_until = r->now + RAFT_NEW_TIMEOUTS * r->election_ms;
@@ -68,6 +73,7 @@ void raft_election_follow(struct raft *r, uint64_t term, struct raft_id leader)
 		r->vote = (struct raft_id){{0}};
 		r->term_seq = raft_dirty(r);
 		r->verified = r->round = r->refused.index = 0;
+		r->fed = false;
 	}
 	if (r->role != RAFT_FOLLOWER)
 		raft_election_delay(r);
@@ -290,7 +296,8 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 {
 	struct raft_id none = {{0}};
 	bool hypothetical = m->type == RAFT_PREVOTE || (m->type == RAFT_PREVOTED && m->ok);
-	if ((m->type == RAFT_PREVOTE || m->type == RAFT_VOTE) && tell_stranger(r, m))
+	if ((m->type == RAFT_PREVOTE || m->type == RAFT_VOTE) &&
+	    (raft_has_sole(r) || tell_stranger(r, m)))
 		return;
 	if (m->term > r->term && !hypothetical)
 		raft_election_follow(r, m->term, none);
@@ -309,7 +316,7 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 		break;
 	case RAFT_TIMEOUT_NOW:
 		if (m->term == r->term && raft_id_eq(m->from, r->leader) && stands(r) &&
-		    r->role == RAFT_FOLLOWER && raft_membership_voter(r, r->id))
+		    r->role == RAFT_FOLLOWER && raft_membership_stands(r, r->id))
 			campaign(r);
 		break;
 	default:
@@ -324,7 +331,10 @@ void raft_election_message(struct raft *r, const struct raft_message *m)
 void raft_election_reset(struct raft *r, struct raft_id id)
 {
 	struct raft_peer *p = raft_peer(r, id);
-	if (r->role == RAFT_LEADER) {
+	if (raft_is_sole(r, id)) {
+		if (r->role != RAFT_FOLLOWER)
+			raft_election_follow(r, r->term, (struct raft_id){{0}});
+	} else if (r->role == RAFT_LEADER) {
 		if (p)
 			raft_replication_reset(r, p);
 	} else if (raft_id_eq(r->leader, id)) {

@@ -29,16 +29,21 @@ const struct raft_change *raft_membership_newest_committed(const struct raft *r)
 	return at > 0 ? &r->changes.items[at - 1] : NULL;
 }
 
-bool raft_membership_voter(const struct raft *r, struct raft_id id)
+bool raft_membership_stands(const struct raft *r, struct raft_id id)
 {
 	const struct raft_config *c = raft_membership_now(r);
 	return c && raft_config_is_voter(c, id);
 }
 
+bool raft_membership_voter(const struct raft *r, struct raft_id id)
+{
+	return raft_has_sole(r) ? raft_is_sole(r, id) : raft_membership_stands(r, id);
+}
+
 /* A node whose removal is not committed may be the only one that can be elected [4.2.2]. */
 bool raft_membership_may_lead(const struct raft *r)
 {
-	if (raft_membership_voter(r, r->id))
+	if (raft_membership_stands(r, r->id))
 		return true;
 	return count(r) > 1 && raft_membership_index(r) > r->commit &&
 	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
@@ -64,6 +69,23 @@ uint64_t raft_membership_next(const struct raft *r, uint64_t index)
 	return at < count(r) ? r->changes.items[at].index : UINT64_MAX;
 }
 
+/* What was known of it, if it was a peer. */
+static void add_peer(
+    struct raft *r, struct raft_id id, const struct raft_peer *old, unsigned olds)
+{
+	struct raft_peer *p = &r->peers[r->peer_count++];
+	*p = (struct raft_peer){.id = id,
+	    .next = r->last > 0 ? r->last : 1,
+	    .heard = r->now,
+	    .goal = r->commit,
+	    .goal_at = r->now};
+	raft_replication_reset(r, p);
+	for (unsigned j = 0; j < olds; j++) {
+		if (raft_id_eq(old[j].id, id))
+			*p = old[j];
+	}
+}
+
 /* Peers that stay keep what is known of them.  Who was only admitted is none. */
 void raft_membership_peers(struct raft *r)
 {
@@ -73,20 +95,11 @@ void raft_membership_peers(struct raft *r)
 	const struct raft_config *c = raft_membership_now(r);
 	r->peer_count = 0;
 	for (unsigned i = 0; c && i < c->count; i++) {
-		if (raft_id_none(c->members[i].id))
-			continue;
-		struct raft_peer *p = &r->peers[r->peer_count++];
-		*p = (struct raft_peer){.id = c->members[i].id,
-		    .next = r->last > 0 ? r->last : 1,
-		    .heard = r->now,
-		    .goal = r->commit,
-		    .goal_at = r->now};
-		raft_replication_reset(r, p);
-		for (unsigned j = 0; j < olds; j++) {
-			if (raft_id_eq(old[j].id, p->id))
-				*p = old[j];
-		}
+		if (!raft_id_none(c->members[i].id))
+			add_peer(r, c->members[i].id, old, olds);
 	}
+	if (raft_has_sole(r))
+		add_peer(r, r->sole, old, olds);
 }
 
 void raft_membership_append(struct raft *r, uint64_t index, const struct raft_config *c)
@@ -112,10 +125,14 @@ bool raft_membership_majority(
     const struct raft *r, bool (*has)(const struct raft *, const struct raft_peer *))
 {
 	const struct raft_config *c = raft_membership_now(r);
-	unsigned n = 0;
-	for (unsigned i = 0; i < r->peer_count; i++)
-		n += raft_membership_voter(r, r->peers[i].id) && has(r, &r->peers[i]);
-	return c && n > raft_config_voters(c) / 2;
+	unsigned n = 0, voters = 0;
+	for (unsigned i = 0; i < r->peer_count; i++) {
+		if (!raft_membership_voter(r, r->peers[i].id))
+			continue;
+		voters++;
+		n += has(r, &r->peers[i]);
+	}
+	return c && n > voters / 2;
 }
 
 /* ---- changes ---- */

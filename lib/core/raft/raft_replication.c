@@ -48,7 +48,8 @@ void raft_replication_reset(struct raft *r, struct raft_peer *p)
 void raft_replication_lost(struct raft *r, struct raft_id id)
 {
 	struct raft_peer *p = raft_peer(r, id);
-	if (r->role != RAFT_LEADER || !p || raft_id_eq(id, r->id) || RMQ_VARIANT(LOST_COUNTED))
+	if (r->role != RAFT_LEADER || !p || raft_id_eq(id, r->id) || raft_is_sole(r, id) ||
+	    RMQ_VARIANT(LOST_COUNTED))
 		return;
 	p->match = p->received = p->level_at = 0;
 	p->goal = r->commit;
@@ -609,6 +610,18 @@ static void take_commit(struct raft *r, const struct raft_message *m, uint64_t e
 	}
 }
 
+/*
+ * The sole voter may have lost again what nobody has counted, and a leader's log need not hold it: what is
+ * known to be in that is what is committed.
+ */
+static void whom_it_compares(struct raft *r, struct raft_id from)
+{
+	bool sole = raft_is_sole(r, from);
+	if (!sole && r->fed && r->verified > r->commit && !RMQ_VARIANT(FED_IS_VERIFIED))
+		r->verified = r->commit;
+	r->fed = sole;
+}
+
 void raft_replication_append(struct raft *r, const struct raft_message *m)
 {
 	if (m->term < r->term) {
@@ -619,7 +632,12 @@ void raft_replication_append(struct raft *r, const struct raft_message *m)
 	}
 	if (!well_formed(m) || (r->role == RAFT_LEADER && m->term == r->term))
 		return;
+	/* What the leader sends is newer. */
+	if (raft_is_sole(r, m->from) && m->term == r->term && !raft_id_none(r->leader) &&
+	    !raft_is_sole(r, r->leader))
+		return;
 	raft_election_follow(r, m->term, m->from);
+	whom_it_compares(r, m->from);
 	r->soon_until = 0;
 	raft_election_delay(r);
 	r->heard = r->appended = r->now;
@@ -773,7 +791,7 @@ enum rmq_error raft_replication_transfer(struct raft *r, struct raft_id to)
 	if (!raft_replication_serving(r))
 		return RMQ_E_BUSY;
 	struct raft_peer *p = raft_peer(r, to);
-	if (!p || !raft_membership_voter(r, to))
+	if (!p || !raft_membership_stands(r, to))
 		return RMQ_E_NOTHING;
 	if (raft_id_eq(to, r->id))
 		return RMQ_E_EXISTS;

@@ -76,6 +76,7 @@ struct raft_change {
 
 struct raft {
 	struct raft_id id;
+	struct raft_id sole; /* the only voter, which is no member; none: members vote */
 	uint32_t election_ms, heartbeat_ms;
 	uint64_t random;
 	uint64_t now;
@@ -107,6 +108,7 @@ struct raft {
 	uint64_t appended;    /* follower: the leader's last APPEND */
 	uint64_t soon_until;  /* the leader's connection was lost: ask often till then */
 	uint64_t verified;    /* compared with this leader's log in this term */
+	bool fed;	      /* some of that only with what the sole voter keeps */
 	struct raft_place
 	    refused;	   /* index 0: none; a refusal that waits for the term's STORE */
 	uint64_t reported; /* COMMITTED so far */
@@ -165,6 +167,16 @@ uint64_t raft_term_end(const struct raft *r, uint64_t index);
 uint64_t raft_term_last(const struct raft *r, uint64_t term);
 struct raft_peer *raft_peer(struct raft *r, struct raft_id id);
 
+static inline bool raft_has_sole(const struct raft *r)
+{
+	return !raft_id_none(r->sole);
+}
+
+static inline bool raft_is_sole(const struct raft *r, struct raft_id id)
+{
+	return raft_has_sole(r) && raft_id_eq(id, r->sole);
+}
+
 /* ---- raft_membership.c ---- */
 
 const struct raft_config *raft_membership_now(const struct raft *r);
@@ -173,7 +185,10 @@ uint64_t raft_membership_index(const struct raft *r);
 const struct raft_change *raft_membership_newest_committed(const struct raft *r);
 /* Makes the peers those of the newest configuration. */
 void raft_membership_peers(struct raft *r);
+/* Counts for majorities, and is sent what is not committed. */
 bool raft_membership_voter(const struct raft *r, struct raft_id id);
+/* A member that may be elected. */
+bool raft_membership_stands(const struct raft *r, struct raft_id id);
 bool raft_membership_may_lead(const struct raft *r);
 /* Index of the first record of kind CONFIG at or after this one; UINT64_MAX: none. */
 uint64_t raft_membership_next(const struct raft *r, uint64_t index);
@@ -184,7 +199,7 @@ enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e)
 void raft_membership_forget(struct raft *r);
 void raft_membership_committed(struct raft *r, uint64_t before);
 void raft_membership_removed(struct raft *r, const struct raft_message *m);
-/* Whether at least half the voters and one satisfy `has`. */
+/* Whether more than half the voters satisfy `has`. */
 bool raft_membership_majority(
     const struct raft *r, bool (*has)(const struct raft *, const struct raft_peer *));
 

@@ -199,7 +199,8 @@ enum control_member_state {
 	X(QUEUE,      17, "queue")	 /* the queue daemon is not ready */ \
 	X(DOWN,	      18, "down")	 /* another member is not up */ \
 	X(UNKNOWN,    19, "unknown")	 /* lines are not confirmed, and nobody knows why */ \
-	X(LEAVING,    20, "leaving")	 /* a member was told to leave, and hands over */
+	X(LEAVING,    20, "leaving")	 /* a member was told to leave, and hands over */ \
+	X(DATABASE,   21, "database")	 /* the one that has the log, where the engine is one */
 
 enum control_reason {
 #define X(NAME, value, text) CONTROL_REASON_##NAME = value,
@@ -266,7 +267,28 @@ CONTROL_NODE_FRAMES(X)
  */
 #define CONTROL_STATE_NUMBERS(X) \
 	X(3, level)	   /* of the records that may be written; 0: of no cluster */ \
-	X(7, config_index) /* of the configuration that is shown; 0: none */
+	X(7, config_index) /* of the configuration that is shown; 0: none */ \
+	X(9, synchronous)  /* enum control_synchronous, of the database */
+/* Those are of lower tags.  An engine that is not said is the built-in one; the others are of its database. */
+#define CONTROL_STATE_TEXTS(X) \
+	X(11, engine, CONTROL_ENGINE_MAX) \
+	X(13, database, TEXT_MAX) /* HOST:PORT, or the path of a socket; "": none was up */ \
+	X(15, database_state, CONTROL_ENGINE_MAX) /* "up", or what is wrong */
+#define CONTROL_ENGINE_MAX 31
+
+/* Whether what the database confirms is on another server, too. */
+/*      NAME       value text */
+#define CONTROL_SYNCHRONOUS(X) \
+	X(UNKNOWN, 0, "") \
+	X(YES, 1, "yes")	       /* it waits for a standby */ \
+	X(NO, 2, "no")		       /* it may be lost: --allow-async */ \
+	X(REPLICATES, 3, "replicates") /* the database replicates itself */
+
+enum control_synchronous {
+#define X(NAME, value, text) CONTROL_SYNCHRONOUS_##NAME = value,
+	CONTROL_SYNCHRONOUS(X)
+#undef X
+};
 #define CONTROL_MEMBER_NUMBERS(X) \
 	X(3, state)	/* enum control_member_state */ \
 	X(5, suspected) /* 1: by this node; 2: by the majority, it is unreachable; or both */ \
@@ -304,6 +326,11 @@ static inline const char *control_tag_name(unsigned type, unsigned tag)
 	case CONTROL_TYPE_STATE << 16 | (tag): \
 		return #name;
 		CONTROL_STATE_NUMBERS(X)
+#undef X
+#define X(tag, name, max) \
+	case CONTROL_TYPE_STATE << 16 | (tag): \
+		return #name;
+		CONTROL_STATE_TEXTS(X)
 #undef X
 #define X(tag, name) \
 	case CONTROL_TYPE_MEMBER << 16 | (tag): \

@@ -1,9 +1,12 @@
 #include "sys/process/config.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/name.h"
 #include "core/base/units.h"
@@ -169,6 +172,23 @@ static bool parse_enforce(bool *unenforced, const char *value, const char **why)
 	return *unenforced || strcmp(value, "yes") == 0;
 }
 
+static bool parse_engine(uint8_t *engine, const char *value, const char **why)
+{
+	*why = "must be built-in or postgresql";
+	return raft_engine_parse(value, engine);
+}
+
+/* *why never shows it. */
+static bool parse_secret(char *secret, const char *value, const char **why)
+{
+	*why = "is longer than 4095 bytes";
+	size_t len = strlen(value);
+	if (len > CONFIG_SECRET_MAX)
+		return false;
+	memcpy(secret, value, len + 1);
+	return true;
+}
+
 bool config_seed_parse(struct config_seed *to, const char *word, const char **why)
 {
 	const char *at = strchr(word, '@');
@@ -238,6 +258,8 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_duration(m) &(m)
 #define TARGET_interval(m) &(m)
 #define TARGET_doubt(m)	   &(m)
+#define TARGET_engine(m)   &(m)
+#define TARGET_secret(m)   (m)
 
 static bool set(
     struct config *c, enum config_setting setting, const char *value, const char **why)
@@ -270,6 +292,9 @@ enum rmq_error config_option(struct config *c, int value, const char *arg, struc
 	const char *what;
 	assert(value >= CONFIG_OPTION && value < CONFIG_OPTION + CONFIG_SETTINGS_COUNT);
 	enum config_setting setting = (enum config_setting)(value - CONFIG_OPTION);
+	if (setting == CONFIG_SETTING_dsn)
+		return reason_set(why, RMQ_E_USAGE,
+		    "--dsn: others see options: set it in the file of settings, or use --dsn-file");
 	if (!set(c, setting, arg, &what))
 		return reason_set(
 		    why, RMQ_E_USAGE, "--%s: %s", config_rows[setting].name, what);
@@ -295,7 +320,11 @@ static bool take_setting(
 	const char *wrong;
 	int setting = setting_of(name);
 	if (setting < 0) {
-		(void)reason_set(what, RMQ_E_CONFIG, "%.64s: no such setting", name);
+		/* What follows a name without a "=" may be a secret. */
+		int len = (int)strspn(
+		    name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+		(void)reason_set(
+		    what, RMQ_E_CONFIG, "%.*s: no such setting", len < 64 ? len : 64, name);
 		return false;
 	}
 	uint64_t bit = UINT64_C(1) << setting;
@@ -386,6 +415,23 @@ static enum rmq_error advertise(struct config *c, enum config_setting setting,
 	return RMQ_E_OK;
 }
 
+/* Those of the database are complete, and needed. */
+static enum rmq_error check_engine(const struct config *c, uint64_t wanted, struct reason *why)
+{
+	bool file = config_given(c, dsn_file), here = config_given(c, dsn);
+	if (c->engine == RAFT_ENGINE_BUILT_IN && (file || here))
+		return wrong(why, file ? CONFIG_SETTING_dsn_file : CONFIG_SETTING_dsn,
+		    "is for engine = postgresql, and engine is built-in");
+	if (file && here)
+		return wrong(
+		    why, CONFIG_SETTING_dsn_file, "dsn is set as well: keep one of them");
+	if (c->engine != RAFT_ENGINE_BUILT_IN && !file && !here &&
+	    (wanted & CONFIG_BIT(engine)))
+		return wrong(why, CONFIG_SETTING_dsn,
+		    "is missing, and so is dsn-file: one of them says where the database is");
+	return RMQ_E_OK;
+}
+
 enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
 {
 	const uint64_t addresses = CONFIG_BIT(advertise) | CONFIG_BIT(gate_advertise);
@@ -413,5 +459,58 @@ enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *wh
 	if (!err && c->election_timeout < 2 * c->heartbeat)
 		err =
 		    wrong(why, CONFIG_SETTING_election_timeout, "is less than two heartbeats");
+	return err ? err : check_engine(c, wanted, why);
+}
+
+/* ---- the connection string ---- */
+
+static enum rmq_error check_private(int fd, const char *path, struct reason *why)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return lines_failed(path, why);
+	if (!S_ISREG(st.st_mode))
+		return reason_set(why, RMQ_E_CONFIG, "%s: not a regular file", path);
+	if (st.st_mode & S_IRWXO)
+		return reason_set(why, RMQ_E_DENIED,
+		    "%s: mode is %04o: others can use it, make it 0600 or 0640", path,
+		    st.st_mode & 07777);
+	return RMQ_E_OK;
+}
+
+static bool take_dsn(void *context, char *line, struct reason *what)
+{
+	struct config *c = context;
+	const char *wrong = "it is one line";
+	if (c->dsn[0] == '\0' && parse_secret(c->dsn, line, &wrong))
+		return true;
+	(void)reason_set(what, RMQ_E_CONFIG, "%s", wrong);
+	return false;
+}
+
+enum rmq_error config_read_dsn(struct config *c, struct reason *why)
+{
+	struct text all = {0};
+	if (!config_given(c, dsn_file))
+		return RMQ_E_OK;
+	int fd = open(c->dsn_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return lines_failed(c->dsn_file, why);
+	enum rmq_error err = check_private(fd, c->dsn_file, why);
+	if (!err)
+		err = lines_load(&all, fd, c->dsn_file, why);
+	close(fd);
+	if (!err)
+		err = lines_parse(slice_of(all.data, all.len), c->dsn_file, take_dsn, c, why);
+	if (!err && c->dsn[0] == '\0')
+		err = reason_set(why, RMQ_E_CONFIG, "%s: is empty", c->dsn_file);
+	if (all.len > 0)
+		explicit_bzero(all.data, all.len);
+	text_deinit(&all);
 	return err;
+}
+
+void config_forget(struct config *c)
+{
+	explicit_bzero(c->dsn, sizeof(c->dsn));
 }

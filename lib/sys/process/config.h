@@ -16,6 +16,7 @@
 #include "core/base/text.h"
 #include "core/host/roles.h"
 #include "core/host/start_gate.h"
+#include "core/raft/raft_config.h"
 #include "sys/net/socket.h"
 #include "sys/process/options.h"
 #include "sys/process/reason.h"
@@ -36,7 +37,8 @@ struct config_seeds {
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
  * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; enforce is whether it is not; control
- * is a socket, with an empty path if the value is "none".
+ * is a socket, with an empty path if the value is "none"; a secret is never shown, and refused as
+ * an option: others see those.
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
 #define CONFIG_MEMBER_path(member)     char member[PATH_MAX];
@@ -52,6 +54,10 @@ struct config_seeds {
 #define CONFIG_MEMBER_duration(member) uint64_t member;
 #define CONFIG_MEMBER_interval(member) uint64_t member;
 #define CONFIG_MEMBER_doubt(member)    uint64_t member;
+#define CONFIG_MEMBER_engine(member)   uint8_t member; /* enum raft_engine */
+#define CONFIG_MEMBER_secret(member)   char member[CONFIG_SECRET_MAX + 1];
+
+#define CONFIG_SECRET_MAX 4095
 
 #define CONFIG_INTERVAL_MIN_MS 10
 #define CONFIG_INTERVAL_MAX_MS 60000
@@ -85,7 +91,10 @@ struct config_seeds {
 	X(hook_timeout,     "hook-timeout",     duration, "30s",     "DURATION", "how long each may run") \
 	X(control,          "control",          control,  "cluster.sock", "PATH|none", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
-	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients")
+	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients") \
+	X(engine,           "engine",           engine,   "built-in", "built-in|postgresql", "who keeps the log: the nodes, or a database") \
+	X(dsn_file,         "dsn-file",         path,     NULL,      "FILE", "where that database is: a line of libpq") \
+	X(dsn,              "dsn",              secret,   NULL,      "STRING", "that line itself; only in the file of settings")
 /* clang-format on */
 
 enum config_setting {
@@ -148,5 +157,14 @@ enum rmq_error config_parse(struct config *c, struct slice bytes, const char *pa
  */
 enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
     __attribute__((warn_unused_result));
+
+/*
+ * Reads `dsn` from `dsn_file`, if that is set: its one line.  RMQ_E_CONFIG: there is no such file, or it
+ * is not one line; RMQ_E_DENIED: others can read it, or we cannot; RMQ_E_IO.
+ */
+enum rmq_error config_read_dsn(struct config *c, struct reason *why)
+    __attribute__((warn_unused_result));
+/* Wipes what must not be shown. */
+void config_forget(struct config *c);
 
 #endif

@@ -46,7 +46,7 @@ enum sandbox_use {
 	SANDBOX_RUN,	/* read, and programs are run */
 };
 
-#define SANDBOX_PATHS_MAX 40
+#define SANDBOX_PATHS_MAX 80
 
 struct sandbox {
 	unsigned program;

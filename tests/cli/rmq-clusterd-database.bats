@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# modes: release
+# rmq-clusterd with a database as the engine, which is not there: settings, what is said and shown, and what
+# is never shown.  With servers: tests/postgres.
+
+bats_require_minimum_version 1.5.0
+load common
+
+SECRET=hush-4711
+
+# settings [LINE…]: a node n1 on a port of its own, and these.
+settings() {
+	[ -e n1.key ] || rmq-keygen n1.key >/dev/null
+	PORT=${PORT:-$((10000 + RANDOM % 20000))}
+	cat >n1.conf <<-END
+		name = n1
+		key = n1.key
+		listen = 127.0.0.1:$PORT
+		gate-listen = 127.0.0.1:$((PORT + 2))
+		control = cluster.sock
+		queue-socket = queue.sock
+	END
+	[ $# -eq 0 ] || printf '%s\n' "$@" >>n1.conf
+}
+
+# node [OPTION…]: started with these settings, and ready.
+node() {
+	local line=
+	rm -f ready
+	mkfifo ready
+	rmq-clusterd -c n1.conf -d n1 --init --ready-fd 9 "$@" >>log 2>&1 3>&- 9>ready </dev/null &
+	NODE=$!
+	STARTED+=("$NODE")
+	read -r -t 20 line <ready
+}
+
+node_ends() {
+	kill -TERM "$NODE"
+	wait "$NODE"
+}
+
+asks() {
+	rmq-cluster "$1" -S unix:cluster.sock "${@:2}"
+}
+
+refused() {
+	run "-$1" rmq-clusterd -c n1.conf -d n1 --init "${@:3}"
+	[ "$output" = "rmq-clusterd: $2" ]
+	[ ! -e n1 ]
+}
+
+problem_is() {
+	asks status -o problem | grep -qF -- "$1"
+}
+
+@test "database: settings that do not fit each other are refused with a message, 78" {
+	settings "engine = postgresql"
+	refused 78 "dsn: is missing, and so is dsn-file: one of them says where the database is"
+	settings "dsn = host=pg1"
+	refused 78 "dsn: is for engine = postgresql, and engine is built-in"
+	settings
+	refused 78 "dsn-file: is for engine = postgresql, and engine is built-in" --dsn-file dsn
+	refused 78 "--allow-async: is for engine = postgresql, and engine is built-in" --allow-async
+	settings "engine = postgresql" "dsn = host=pg1" "dsn-file = dsn"
+	refused 78 "dsn-file: dsn is set as well: keep one of them"
+	settings "engine = mysql"
+	refused 78 "n1.conf:7: engine: must be built-in or postgresql"
+}
+
+@test "database: a connection string is refused as an option, as others see those: 64" {
+	settings "engine = postgresql"
+	run -64 rmq-clusterd -c n1.conf -d n1 --init --dsn "host=pg1 password=$SECRET"
+	assert_line --partial "--dsn: others see options: set it in the file of settings, or use --dsn-file"
+	refute_output --partial "$SECRET"
+}
+
+@test "database: a string that libpq does not take is refused, and not repeated: 78" {
+	settings "engine = postgresql" "dsn = host=pg1 password=$SECRET colour=blue"
+	refused 78 "dsn: it is no connection string of libpq: words KEY=VALUE, or postgresql://…"
+	# Its name was forgotten, or the sign after it.
+	for line in "dsn host=pg1 password=$SECRET" "postgresql://rmq:$SECRET@pg1/q?sslmode=require"; do
+		settings "engine = postgresql" "$line"
+		run -78 rmq-clusterd -c n1.conf -d n1 --init
+		assert_output --partial "no such setting"
+		refute_output --partial "$SECRET"
+	done
+}
+
+@test "database: a file with the string is one line, and not for others: 77" {
+	settings "engine = postgresql" "dsn-file = dsn"
+	refused 78 "dsn-file: dsn: No such file or directory"
+	printf '# ours\nhost=pg1 password=%s colour=blue\n' "$SECRET" >dsn
+	chmod 644 dsn
+	refused 77 "dsn-file: dsn: mode is 0644: others can use it, make it 0600 or 0640"
+	chmod 640 dsn
+	refused 78 "dsn-file: it is no connection string of libpq: words KEY=VALUE, or postgresql://…"
+	echo "host=pg2" >>dsn
+	refused 78 "dsn-file: dsn:3: it is one line"
+}
+
+@test "database: one that is away is said, and no password is shown anywhere" {
+	settings "engine = postgresql" "dsn-file = dsn"
+	echo "host=127.0.0.1 port=1 user=rmq dbname=q password=$SECRET connect_timeout=2" >dsn
+	chmod 600 dsn
+	node -vv
+	wait_until 10 problem_is "the database cannot be used: 127.0.0.1:1: "
+	run -0 asks status -o engine,database-state,synchronous
+	assert_output "postgresql	down	-"
+	run -1 asks why
+	assert_line --index 0 --partial "the database cannot be used: 127.0.0.1:1: "
+	run -0 asks metrics
+	assert_line "rmq_cluster_database_up 0"
+	# Nothing is made without it, and the command says why.
+	run -69 asks init --new --timeout 30s
+	assert_output --partial "the database cannot be used: 127.0.0.1:1: "
+	run -0 asks status -o role
+	assert_output new
+	{
+		cat log "/proc/$NODE/cmdline" "/proc/$NODE/environ"
+		asks status -j
+		asks why || true
+		asks metrics
+	} >all 2>&1
+	run -1 grep -aF "$SECRET" all
+	node_ends
+}
+
+@test "database: --allow-async is said at each start" {
+	settings "engine = postgresql" "dsn = host=127.0.0.1 port=1"
+	for i in 1 2; do
+		node -q --allow-async
+		node_ends
+	done
+	[ "$(grep -cF -- "--allow-async: the database need not wait for a standby" log)" -eq 2 ]
+}
+
+@test "database: the built-in engine says so, and nothing of a database" {
+	settings
+	node
+	run -0 asks status -o engine,database,database-state,synchronous
+	assert_output "built-in	-	-	-"
+	run -0 asks metrics
+	refute_output --partial database
+	asks init --new
+	wait_until 10 asks is-available
+	node_ends
+}
+
+@test "database: the log of a cluster of one waits for init; that of more members is refused: 78" {
+	settings
+	node
+	asks init --new
+	wait_until 10 asks is-available
+	node_ends
+	settings "engine = postgresql" "dsn = host=127.0.0.1 port=1"
+	node
+	run -1 asks why
+	assert_output --partial "rmq-cluster init makes it the database's"
+	run -1 asks is-available
+	node_ends
+	settings
+	node
+	wait_until 10 asks is-available
+	rmq-keygen n2.key >n2.pub
+	asks admit n2 "$(cut -d ' ' -f 1 n2.pub)"
+	node_ends
+	settings "engine = postgresql" "dsn = host=127.0.0.1 port=1"
+	run -78 rmq-clusterd -c n1.conf -d n1
+	assert_output --partial "is of a cluster of 2 members with the built-in engine"
+}
