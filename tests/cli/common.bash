@@ -78,12 +78,16 @@ status_of() {
 	wait "$1" || status=$?
 }
 
-# free_port [VARIABLE]: a port on which nobody listens, in VARIABLE (PORT), which may be of an array.
+# free_port [VARIABLE]: a port on which nobody listens, nor on the two after it, in VARIABLE (PORT), which
+# may be of an array.  Tests of clusters begin at 20000.
 free_port() {
-	local port
+	local port next
 	while :; do
-		port=$((10000 + RANDOM % 20000))
-		(exec 7<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+		port=$((10000 + RANDOM % 9990))
+		for next in 0 1 2; do
+			(exec 7<>"/dev/tcp/127.0.0.1/$((port + next))") 2>/dev/null && continue 2
+		done
+		break
 	done
 	printf -v "${1:-PORT}" %d "$port"
 }

@@ -11,7 +11,7 @@ SECRET=hush-4711
 # settings [LINE…]: a node n1 on a port of its own, and these.
 settings() {
 	[ -e n1.key ] || rmq-keygen n1.key >/dev/null
-	PORT=${PORT:-$((10000 + RANDOM % 20000))}
+	[ -n "${PORT:-}" ] || free_port
 	cat >n1.conf <<-END
 		name = n1
 		key = n1.key

@@ -9,7 +9,7 @@ load common
 # settings: a node n1 on a port of its own.
 settings() {
 	rmq-keygen n1.key >/dev/null
-	PORT=$((10000 + RANDOM % 20000))
+	free_port
 	cat >n1.conf <<-END
 		name = n1
 		key = n1.key

@@ -86,13 +86,14 @@ works() {
 @test "sandbox: a cluster's daemons work in it" {
 	outside
 	rmq-keygen n1.key >/dev/null
-	local port=$((10000 + RANDOM % 20000)) queue gate node line
+	local queue gate node line
+	free_port
 	cat >n1.conf <<-END
 		name = n1
 		key = n1.key
-		listen = 127.0.0.1:$port
-		gate-listen = 127.0.0.1:$((port + 1))
-		gate-advertise = localhost:$((port + 1))
+		listen = 127.0.0.1:$PORT
+		gate-listen = 127.0.0.1:$((PORT + 1))
+		gate-advertise = localhost:$((PORT + 1))
 		control = cluster.sock
 		queue-socket = queue.sock
 		socket = rmq.sock

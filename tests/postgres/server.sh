@@ -13,7 +13,7 @@
 # role rmq, which may do nothing else.
 
 pg_user=${pg_user:-postgres}
-pg_port=${pg_port:-$((8000 + $$ * 7 % 11000))}
+pg_port=${pg_port:-$((3000 + $$ * 7 % 6900))}
 pg_fsync=${pg_fsync:-on}
 pg_net=${pg_net:-}
 pg_disk_mib=${pg_disk_mib:-}
