@@ -266,6 +266,9 @@ static enum rmq_error get_events(struct serve *s)
 	s->ask->idle = print_comment;
 	s->ask->idle_ms = IDLE_MS;
 	err = ask_events(s->ask, EVENTS_WITH_SNAPSHOT | EVENTS_FOR_OTHERS, 0);
+	/* An older daemon does not know of others. */
+	if (err == RMQ_E_USAGE && !s->streams)
+		err = ask_events(s->ask, EVENTS_WITH_SNAPSHOT, 0);
 	return s->streams ? err : failed(s, err);
 }
 

@@ -55,11 +55,23 @@ static void end_census(struct cluster *c)
 	census_end(c);
 }
 
+/* The same of the tables of a database, which it asks for. */
+static void end_founding(struct cluster *c)
+{
+	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
+		const struct command *m = &c->commands.list[i];
+		if (m->used && m->life.state == COMMAND_FOUNDS)
+			return;
+	}
+	database_link_found_end(c);
+}
+
 static void drop(struct cluster *c, struct command *m)
 {
 	m->used = false;
 	c->commands.count--;
 	end_census(c);
+	end_founding(c);
 }
 
 /* This node is removed, in a cluster whose configurations do not say who was. */

@@ -118,7 +118,6 @@ static enum rmq_error not_founded(struct cluster *c, char *text)
 
 	if (cluster_now(c) < l->asked_ms + FOUND_MS)
 		return RMQ_E_BUSY;
-	l->asked = false;
 	/* What is under way says more than what has failed before. */
 	if (l->status.trouble != DATABASE_NONE && l->status.under_way == 0)
 		snprintf(text, TEXT_MAX + 1, "%s", l->trouble);
@@ -126,6 +125,7 @@ static enum rmq_error not_founded(struct cluster *c, char *text)
 		snprintf(text, TEXT_MAX + 1,
 		    "the database at %.100s does not answer, or waits for its standbys",
 		    l->server.address);
+	database_link_found_end(c);
 	return RMQ_E_NO_DAEMON;
 }
 
@@ -147,11 +147,20 @@ enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, c
 	database_status(l->driver, &l->status);
 	if (l->status.found != DATABASE_FOUNDED && l->status.found != DATABASE_REFUSED)
 		return not_founded(c, text);
-	l->asked = false;
-	if (l->status.found == DATABASE_FOUNDED)
+	l->asked = l->status.found != DATABASE_FOUNDED;
+	if (!l->asked)
 		return RMQ_E_OK;
 	snprintf(text, TEXT_MAX + 1, "%s", l->status.text);
+	database_link_found_end(c);
 	return l->status.trouble == DATABASE_FOREIGN ? RMQ_E_EXISTS : RMQ_E_REFUSED;
+}
+
+void database_link_found_end(struct cluster *c)
+{
+	if (!c->database.asked)
+		return;
+	c->database.asked = false;
+	database_found_end(c->database.driver);
 }
 
 bool database_link_founds(const struct cluster *c)

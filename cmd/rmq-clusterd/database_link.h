@@ -61,6 +61,8 @@ bool database_link_alone(const struct cluster *c);
  */
 enum rmq_error database_link_found(struct cluster *c, struct raft_id *cluster, char *text)
     __attribute__((warn_unused_result));
+/* No command waits for that any more: others may make a cluster. */
+void database_link_found_end(struct cluster *c);
 /* Whether it is asked so now. */
 bool database_link_founds(const struct cluster *c);
 /* Whether the log here is that of one node, with the built-in engine, and is to become the database's. */

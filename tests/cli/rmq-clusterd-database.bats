@@ -168,3 +168,33 @@ problem_is() {
 	run -78 rmq-clusterd -c n1.conf -d n1
 	assert_output --partial "is of a cluster of 2 members with the built-in engine"
 }
+
+@test "database: an init that was given up keeps no other node from making the cluster" {
+	local i
+	free_port
+	for i in 1 2; do
+		rmq-keygen "n$i.key" >pub
+		printf '%s n%d\n' "$(cut -d ' ' -f 1 pub)" "$i" >>known
+	done
+	for i in 1 2; do
+		cat >"n$i.conf" <<-END
+			name = n$i
+			key = n$i.key
+			known-nodes = known
+			listen = 127.0.0.1:$((PORT + i - 1))
+			gate-listen = 127.0.0.1:$((PORT + 2))
+			seeds = n$((3 - i))@127.0.0.1:$((PORT + 2 - i))
+			retry-join = 300ms
+			control = n$i.sock
+			queue-socket = q$i.sock
+			engine = postgresql
+			dsn = host=127.0.0.1 port=1 user=rmq
+		END
+		rmq-clusterd -c "n$i.conf" -d "n$i" --init >"n$i.log" 2>&1 3>&- </dev/null &
+		STARTED+=($!)
+		wait_until 20 test -S "n$i.sock"
+	done
+	run -75 rmq-cluster init -S unix:n1.sock --timeout 1s
+	run -69 --separate-stderr rmq-cluster init -S unix:n2.sock --timeout 20s
+	[[ $stderr == *"the database cannot be used"* ]]
+}

@@ -164,6 +164,9 @@ static void who_leaves_already_is_not_counted_on(void **state)
 	assert_non_null(strstr(text, "of the 2 voters that would be left"));
 	/* Who leaves itself was taken: all count that vote when it goes. */
 	assert_int_equal(removal("n4", 7, 110 + COMMANDS_STORE_MS), COMMANDS_MAY);
+	/* One that is dead may go: without it the others leave more easily. */
+	held[3] = 0;
+	assert_int_equal(removal("n3", 7, 120 + COMMANDS_STORE_MS), COMMANDS_MAY);
 }
 
 /* It is marked, and the leader goes on with it; who cannot hand over is to be downed. */
@@ -259,6 +262,9 @@ static void who_has_others_leave_is_told_how_many_may_fail_then(void **state)
 	commands_left(&config, "n9", text);
 	assert_string_equal(
 	    text, "n9 is no member any more; voters left: 2, of which 0 may fail");
+	config.engine = RAFT_ENGINE_POSTGRESQL;
+	commands_left(&config, "n9", text);
+	assert_non_null(strstr(text, "voters left: 2, of which 1 may fail"));
 }
 
 /* A removal that is tried again does not take out who has come under the name. */

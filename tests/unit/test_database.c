@@ -537,6 +537,30 @@ static void an_empty_table_is_not_filled_unless_that_is_asked_for(void **state)
 	end(&f);
 }
 
+static void tables_that_nobody_waits_for_are_not_made(void **state)
+{
+	(void)state;
+	struct fixture f;
+	struct database_status s;
+
+	begin(&f, 3, 3);
+	database_found(f.db, id_of(7));
+	database_found_end(f.db);
+	database_up(f.db, f.now);
+	f.row = (struct database_row){.exists = false};
+	answered(&f, gives(&f, DATABASE_LOOK)->number, DATABASE_DONE);
+	is_quiet(&f);
+	/* What is under way is not given again. */
+	database_found(f.db, id_of(7));
+	uint64_t number = gives(&f, DATABASE_FOUND)->number;
+	database_found_end(f.db);
+	answered(&f, number, DATABASE_UNKNOWN);
+	is_quiet(&f);
+	database_status(f.db, &s);
+	assert_int_equal(s.found, DATABASE_NOT_FOUNDED);
+	end(&f);
+}
+
 static void who_made_the_cluster_makes_its_tables_after_a_restart_as_well(void **state)
 {
 	(void)state;
@@ -889,6 +913,7 @@ int main(void)
 	    cmocka_unit_test(a_row_is_compared_with_what_was_known_when_it_was_asked_for),
 	    cmocka_unit_test(the_row_of_another_cluster_is_left_alone),
 	    cmocka_unit_test(an_empty_table_is_not_filled_unless_that_is_asked_for),
+	    cmocka_unit_test(tables_that_nobody_waits_for_are_not_made),
 	    cmocka_unit_test(who_made_the_cluster_makes_its_tables_after_a_restart_as_well),
 	    cmocka_unit_test(holes_are_dug_until_nothing_is_left_of_them),
 	    cmocka_unit_test(a_dig_is_not_slow_as_it_waits_for_the_append_before_it),

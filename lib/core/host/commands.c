@@ -152,8 +152,12 @@ enum commands_verdict commands_majority(struct command_life *l, const struct raf
 		l->asked_ms = now_ms;
 	}
 	struct count c = count_voters(l, config, name, peers, false);
-	/* Nor may those be kept from leaving that were told to before. */
-	if (suffice(&c) && !is->leaving && !RMQ_VARIANT(LEAVING_COUNTED))
+	/*
+	 * Nor may those be kept from leaving that were told to before.  One that stores nothing helps none of
+	 * them, and only makes majorities larger.
+	 */
+	bool helps = stores(l, peers, is->id) && peers->votes(peers->arg, is->id);
+	if (suffice(&c) && helps && !is->leaving && !RMQ_VARIANT(LEAVING_COUNTED))
 		c = count_voters(l, config, name, peers, true);
 	if (suffice(&c))
 		return COMMANDS_MAY;
@@ -465,7 +469,7 @@ void commands_left(const struct raft_config *config, const char *name, char *tex
 			  config->members[i].leaving == RAFT_STAYS;
 	snprintf(text, TEXT_MAX + 1, "%.63s %s; voters left%s: %u, of which %u may fail", name,
 	    stays ? "hands over, and is removed then" : "is no member any more",
-	    stays ? " then" : "", voters, voters > 0 ? (voters - 1) / 2 : 0);
+	    stays ? " then" : "", voters, raft_config_spare_of(config, voters));
 }
 
 void commands_downed(const struct raft_config *config, const char *name, char *text)

@@ -171,7 +171,7 @@ void commands_add_name(char names[TEXT_MAX + 1], const char *name);
 /*
  * Whether a majority of the voters that remain without `name` store a record that is appended
  * after that was asked: otherwise nothing could be committed any more, the removal itself
- * included; and, unless `name` leaves, of those of them that stay.  Their answers are not enough: a node whose disk is full or hangs answers, too.
+ * included; and, if `name` stores as well and does not leave yet, of those of them that stay.  Their answers are not enough: a node whose disk is full or hangs answers, too.
  * COMMANDS_MAY where a database has the log: that stores, and no majority of nodes does.
  * COMMANDS_STOP: text[TEXT_MAX + 1] names those that do not.
  */

@@ -158,6 +158,14 @@ void database_found(struct database *d, struct raft_id cluster)
 	d->found = DATABASE_FOUNDS;
 }
 
+void database_found_end(struct database *d)
+{
+	if (d->found == DATABASE_FOUNDED)
+		return;
+	d->founds = d->found_asked = false;
+	d->found = DATABASE_NOT_FOUNDED;
+}
+
 /* ---- the connection ---- */
 
 void database_up(struct database *d, uint64_t now_ms)
@@ -247,7 +255,7 @@ void database_result(struct database *d, const struct database_result *r, uint64
 	memmove(d->given, d->given + 1, --d->under_way * sizeof(*d->given));
 	/* Of a connection that is to be dropped nothing counts. */
 	if (d->drops || d->dropped) {
-		if (g.verb == DATABASE_FOUND)
+		if (g.verb == DATABASE_FOUND && d->found == DATABASE_FOUNDS)
 			d->found_asked = true;
 		return;
 	}

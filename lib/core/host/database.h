@@ -209,6 +209,8 @@ bool database_sweep(
  * process fills tables that are empty.
  */
 void database_found(struct database *d, struct raft_id cluster);
+/* Nobody waits for that any more: it is not asked again, unless it is done. */
+void database_found_end(struct database *d);
 
 /* ---- what is to be done ---- */
 

@@ -244,6 +244,8 @@ static void taken(struct database *d, const struct given *g, const struct databa
 static void founded(struct database *d, const struct given *g, const struct database_result *r)
 {
 	(void)g;
+	if (d->found != DATABASE_FOUNDS)
+		return;
 	if (r->outcome == DATABASE_UNKNOWN) {
 		d->found_asked = true;
 	} else if (r->outcome == DATABASE_DONE) {

@@ -509,8 +509,11 @@ unsigned raft_config_voters(const struct raft_config *c)
 
 unsigned raft_config_spare(const struct raft_config *c)
 {
-	unsigned voters = raft_config_voters(c);
+	return raft_config_spare_of(c, raft_config_voters(c));
+}
 
+unsigned raft_config_spare_of(const struct raft_config *c, unsigned voters)
+{
 	if (voters == 0)
 		return 0;
 	return c->engine == RAFT_ENGINE_BUILT_IN ? (voters - 1) / 2 : voters - 1;

@@ -221,7 +221,9 @@ const struct raft_member *raft_config_find_key(
     const struct raft_config *c, const uint8_t key[RAFT_KEY_SIZE]);
 bool raft_config_is_voter(const struct raft_config *c, struct raft_id id);
 unsigned raft_config_voters(const struct raft_config *c);
-/* How many of those with the flag VOTER may fail: fewer than half, or all but one if a database votes. */
+/* How many of so many of its voters may fail: fewer than half, or all but one if a database votes. */
+unsigned raft_config_spare_of(const struct raft_config *c, unsigned voters);
+/* Of all of them. */
 unsigned raft_config_spare(const struct raft_config *c);
 
 static inline bool raft_id_eq(struct raft_id a, struct raft_id b)
