@@ -208,9 +208,11 @@ nodes_up() {
 	done
 }
 
+# Of all that were started: a case that fails may have more of them than $nodes.
 nodes_down() {
-	local i
-	for i in $(seq "${nodes:-0}"); do
+	local name i
+	for name in "${!node_pid_clusterd_@}"; do
+		i=${name##*_}
 		node_signal "$i" CONT
 		node_kill "$i"
 	done
