@@ -44,26 +44,28 @@ static void send_result(struct cluster *c, const struct command *m, enum rmq_err
 		peers_say(p, false, &w);
 }
 
-/* A node claims a cluster for as long as somebody waits for it. */
-static void end_census(struct cluster *c)
+static bool any(const struct cluster *c, enum command_state state)
 {
 	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
 		const struct command *m = &c->commands.list[i];
-		if (m->used && m->life.state == COMMAND_ASKS)
-			return;
+		if (m->used && m->life.state == state)
+			return true;
 	}
-	census_end(c);
+	return false;
+}
+
+/* A node claims a cluster for as long as somebody waits for it. */
+static void end_census(struct cluster *c)
+{
+	if (!any(c, COMMAND_ASKS))
+		census_end(c);
 }
 
 /* The same of the tables of a database, which it asks for. */
 static void end_founding(struct cluster *c)
 {
-	for (unsigned i = 0; i < COMMANDS_MAX; i++) {
-		const struct command *m = &c->commands.list[i];
-		if (m->used && m->life.state == COMMAND_FOUNDS)
-			return;
-	}
-	database_link_found_end(c);
+	if (!any(c, COMMAND_FOUNDS))
+		database_link_found_end(c);
 }
 
 static void drop(struct cluster *c, struct command *m)

@@ -5,42 +5,13 @@
 
 bats_require_minimum_version 1.5.0
 load common
+load clusterd
 
 SECRET=hush-4711
-
-# settings [LINE…]: a node n1 on a port of its own, and these.
-settings() {
-	[ -e n1.key ] || rmq-keygen n1.key >/dev/null
-	[ -n "${PORT:-}" ] || free_port
-	cat >n1.conf <<-END
-		name = n1
-		key = n1.key
-		listen = 127.0.0.1:$PORT
-		gate-listen = 127.0.0.1:$((PORT + 2))
-		control = cluster.sock
-		queue-socket = queue.sock
-	END
-	[ $# -eq 0 ] || printf '%s\n' "$@" >>n1.conf
-}
-
-# node [OPTION…]: started with these settings, and ready.
-node() {
-	local line=
-	rm -f ready
-	mkfifo ready
-	rmq-clusterd -c n1.conf -d n1 --init --ready-fd 9 "$@" >>log 2>&1 3>&- 9>ready </dev/null &
-	NODE=$!
-	STARTED+=("$NODE")
-	read -r -t 20 line <ready
-}
 
 node_ends() {
 	kill -TERM "$NODE"
 	wait "$NODE"
-}
-
-asks() {
-	rmq-cluster "$1" -S unix:cluster.sock "${@:2}"
 }
 
 refused() {

@@ -5,36 +5,7 @@
 
 bats_require_minimum_version 1.5.0
 load common
-
-# settings: a node n1 on a port of its own.
-settings() {
-	rmq-keygen n1.key >/dev/null
-	free_port
-	cat >n1.conf <<-END
-		name = n1
-		key = n1.key
-		listen = 127.0.0.1:$PORT
-		gate-listen = 127.0.0.1:$((PORT + 2))
-		control = cluster.sock
-		queue-socket = queue.sock
-	END
-}
-
-# node [OPTION…]: started with these settings, and ready.
-node() {
-	local line=
-	rm -f ready
-	mkfifo ready
-	"${BIN:+$BIN/}rmq-clusterd" -c n1.conf -d n1 --init --ready-fd 9 "$@" \
-		>>log 2>&1 3>&- 9>ready </dev/null &
-	NODE=$!
-	STARTED+=("$NODE")
-	read -r -t 20 line <ready
-}
-
-asks() {
-	rmq-cluster "$1" -S unix:cluster.sock "${@:2}"
-}
+load clusterd
 
 logged() {
 	grep -qF -- "$1" log

@@ -205,6 +205,14 @@ static void beats(struct fixture *f, uint64_t round)
 	database_message(f->db, &m, NULL, f->now);
 }
 
+/* Record 4 is sent, and is in an APPEND: its number. */
+static uint64_t appends(struct fixture *f)
+{
+	sends(f, 4, (struct raft_place){3, 1}, 0);
+	(void)says(f, RAFT_APPENDED);
+	return gives(f, DATABASE_APPEND)->number;
+}
+
 static void a_vote_is_given_when_the_term_is_taken(void **state)
 {
 	(void)state;
@@ -318,9 +326,7 @@ static void a_round_is_answered_by_a_statement_that_was_given_after_it_began(voi
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
-	uint64_t before = gives(&f, DATABASE_APPEND)->number;
+	uint64_t before = appends(&f);
 	beats(&f, 1);
 	assert_int_equal(says(&f, RAFT_APPENDED)->round, 0);
 	uint64_t after = gives(&f, DATABASE_APPEND)->number;
@@ -338,9 +344,7 @@ static void a_leader_steps_down_when_it_is_not_known_what_is_stored(void **state
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
-	uint64_t number = gives(&f, DATABASE_APPEND)->number;
+	uint64_t number = appends(&f);
 	sends(&f, 5, (struct raft_place){4, 2}, 0);
 	answered(&f, number, DATABASE_UNKNOWN);
 	steps_down(&f);
@@ -374,9 +378,7 @@ static void what_failed_is_given_again_and_what_came_after_it_was_in_vain(void *
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
-	uint64_t first = gives(&f, DATABASE_APPEND)->number;
+	uint64_t first = appends(&f);
 	sends(&f, 5, (struct raft_place){4, 2}, 0);
 	(void)says(&f, RAFT_APPENDED);
 	uint64_t second = gives(&f, DATABASE_APPEND)->number;
@@ -407,11 +409,10 @@ static void a_leader_that_is_fenced_hears_of_the_newer_term(void **state)
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
+	uint64_t number = appends(&f);
 	f.row.term = 3;
 	f.row.leader = id_of(2);
-	answered(&f, gives(&f, DATABASE_APPEND)->number, DATABASE_FENCED);
+	answered(&f, number, DATABASE_FENCED);
 	const struct raft_message *m = says(&f, RAFT_APPENDED);
 	assert_int_equal(m->term, 3);
 	assert_false(m->ok);
@@ -617,9 +618,7 @@ static void a_dig_is_not_slow_as_it_waits_for_the_append_before_it(void **state)
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
-	uint64_t append = gives(&f, DATABASE_APPEND)->number;
+	uint64_t append = appends(&f);
 	database_dig(f.db, (struct raft_place){3, 1}, &h, 1);
 	const struct database_statement *dig = gives(&f, DATABASE_DIG);
 	uint32_t rows = dig->rows;
@@ -641,9 +640,7 @@ static void a_dig_does_not_confirm_an_append_that_failed(void **state)
 
 	begin(&f, 3, 3);
 	is_elected(&f);
-	sends(&f, 4, (struct raft_place){3, 1}, 0);
-	(void)says(&f, RAFT_APPENDED);
-	uint64_t first = gives(&f, DATABASE_APPEND)->number;
+	uint64_t first = appends(&f);
 	database_dig(f.db, (struct raft_place){3, 1}, &h, 1);
 	uint64_t second = gives(&f, DATABASE_DIG)->number;
 	answered(&f, first, DATABASE_FAILED);

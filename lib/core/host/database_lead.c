@@ -15,13 +15,10 @@ static void waiting_push(struct waiting *w, const struct raft_run *run, struct p
 		w->end -= w->first;
 		w->first = 0;
 	}
-	if (w->end == w->cap) {
-		w->cap = w->cap > 0 ? 2 * w->cap : 256;
-		w->runs = realloc(w->runs, w->cap * sizeof(*w->runs));
-		w->pieces = realloc(w->pieces, w->cap * sizeof(*w->pieces));
-		if (!w->runs || !w->pieces)
-			abort();
-	}
+	size_t runs = w->cap, pieces = w->cap;
+	w->runs = memory_grow(w->runs, w->end, &runs, sizeof(*w->runs));
+	w->pieces = memory_grow(w->pieces, w->end, &pieces, sizeof(*w->pieces));
+	w->cap = (unsigned)pieces;
 	if (piece.chunk) {
 		(void)chunk_hold(piece.chunk);
 	} else if (piece.bytes.len > 0) {
@@ -57,13 +54,10 @@ static void digging_push(struct digging *g, const struct hole_range *h, struct r
 		g->end = n;
 		g->first = 0;
 	}
-	if (g->end == g->cap) {
-		g->cap = g->cap > 0 ? 2 * g->cap : 256;
-		g->ranges = realloc(g->ranges, g->cap * sizeof(*g->ranges));
-		g->covers = realloc(g->covers, g->cap * sizeof(*g->covers));
-		if (!g->ranges || !g->covers)
-			abort();
-	}
+	size_t ranges = g->cap, covers = g->cap;
+	g->ranges = memory_grow(g->ranges, g->end, &ranges, sizeof(*g->ranges));
+	g->covers = memory_grow(g->covers, g->end, &covers, sizeof(*g->covers));
+	g->cap = (unsigned)covers;
 	g->ranges[g->end] = *h;
 	g->covers[g->end++] = cover;
 }
