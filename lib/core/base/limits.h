@@ -73,6 +73,7 @@ extern bool rmq_small_limits;
 
 #define NAME_MAX_LEN	 123 /* a queue's name; ".dead" may follow */
 #define NAME_DEAD_SUFFIX ".dead"
+#define NAME_AWAY_SUFFIX ".away" /* what is for a queue of another cell */
 #define NAME_FULL_MAX	 128
 #define TEXT_MAX	 255 /* reasons and error texts */
 #define TOPIC_MAX	 128 /* a topic, or a pattern */
@@ -87,6 +88,11 @@ extern bool rmq_small_limits;
 #define BACKOFF_MAX_MS_DEFAULT (10u * 60 * 1000)
 #define DELAY_MS_MAX	       (10ull * 365 * 24 * 3600 * 1000)
 #define WALL_LOOK_MS	       1000 /* a delay by the wall clock: how long it may be set unnoticed */
+
+/* Lists of cells. */
+#define CELLS_MAX	 128
+#define CELL_SERVERS_MAX 4096  /* addresses of one */
+#define CELLS_TEXT_MAX	 65536 /* a list */
 
 /* Memory: the most that one daemon keeps. */
 #define OF_ONE(all)	    ((all) - (all) / 8) /* so many of them are one user's at most */

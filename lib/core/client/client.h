@@ -18,6 +18,7 @@
 #ifndef RMQ_CORE_CLIENT_CLIENT_H
 #define RMQ_CORE_CLIENT_CLIENT_H
 
+#include "core/base/cells.h"
 #include "core/base/error.h"
 #include "core/base/time.h"
 #include "core/client/sendbuf.h"
@@ -28,6 +29,13 @@
 #define CLIENT_WINDOW  16 /* default */
 
 struct client;
+/* Frames of cells, of wire.h. */
+struct wire_exported;
+struct wire_place_is;
+struct wire_move_out;
+struct wire_move_in;
+struct wire_arrive;
+struct wire_arrive_state;
 
 struct client_config {
 	uint32_t servers; /* contact points, >= 1: targets are 0 … servers - 1 */
@@ -39,6 +47,10 @@ struct client_config {
 	uint64_t timeout_ms;
 	uint64_t seed; /* for jitter */
 	bool no_wait;  /* FULL or PAUSED ends it, instead of waiting */
+	/* The cells that the host knows, borrowed as long as the client lives; NULL: one, without a list. */
+	const struct cells *cells;
+	/* It stays in the cell that the host connects it to: what is elsewhere is an error, with moved(). */
+	bool pinned;
 };
 
 /* A numbered command.  The client owns it until its answer. */
@@ -193,6 +205,20 @@ struct client_host {
 	void (*kv_at)(void *arg, const struct wire_kv_at *m, enum rmq_error code, uint32_t rows,
 	    uint64_t known);
 	/*
+	 * Of a pinned client: the queue is in another cell, with these addresses there (maybe none),
+	 * and the token (empty: none) that CAME and MOVE_IN take.  What named it fails after this with ELSEWHERE;
+	 * a request without a code in its answer just has none any more.
+	 */
+	void (*moved)(void *arg, struct slice queue, struct slice cell, struct slice servers,
+	    struct slice token);
+	/* An answer to client_export(); m->code stands in `code`. */
+	void (*exported)(void *arg, const struct wire_exported *m, enum rmq_error code);
+	/* The daemon's cell (empty: it was told of none) and its list of them (cells.h). */
+	void (*cells_are)(void *arg, uint32_t req, struct slice self, struct slice list);
+	/* A row of client_places(), and its end. */
+	void (*place_is)(void *arg, const struct wire_place_is *row);
+	void (*places_end)(void *arg, uint32_t req, bool more);
+	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
 	 */
@@ -206,6 +232,14 @@ void client_free(struct client *c);
 /* ---- the connection ---- */
 
 struct client_target {
+	/*
+	 * The cell whose contact points are meant; empty: those that the host was given without a name.
+	 * When it is another one than before, the host says by client_contacts() how many it has, and
+	 * `server` is 0.  Both borrowed until the next call.
+	 */
+	struct slice cell;
+	struct slice
+	    servers; /* its addresses as a daemon told them; the host's own list is before it */
 	uint32_t server; /* which contact point, unless redirected */
 	/* redirected: where to; else empty.  Valid until the next call. */
 	struct slice address;
@@ -479,6 +513,30 @@ uint32_t client_history(struct client *c, struct mono_time now, struct slice que
 /* Which of messages [first, end) of the queue are dead letters: by buried(). */
 uint32_t client_buried(struct client *c, struct mono_time now, struct slice queue,
     uint64_t first, uint64_t end, uint64_t from);
+
+/* ---- cells ---- */
+
+/* The cell that the client is in, or goes to; empty: it knows no name of it. */
+struct slice client_cell(const struct client *c);
+
+/* Numbered commands as their frames (wire.h), n and answered are not minded: done() or failed(). */
+const struct client_command *client_move_out(
+    struct client *c, struct mono_time now, const struct wire_move_out *m, void *tag);
+const struct client_command *client_move_in(
+    struct client *c, struct mono_time now, const struct wire_move_in *m, void *tag);
+const struct client_command *client_arrive(
+    struct client *c, struct mono_time now, const struct wire_arrive *m, void *tag);
+const struct client_command *client_arrive_state(
+    struct client *c, struct mono_time now, const struct wire_arrive_state *m, void *tag);
+
+/* What the daemon knows of a queue beside its messages, as EXPORT says: by exported(). */
+uint32_t client_export(struct client *c, struct mono_time now, struct slice queue, uint8_t what,
+    uint64_t from, uint32_t limit);
+/* By cells_are(). */
+uint32_t client_cells(struct client *c, struct mono_time now);
+/* Exceptions from "each name lives at its home": by place_is(), then places_end(). */
+uint32_t client_places(
+    struct client *c, struct mono_time now, struct slice after, uint32_t limit);
 
 /* ---- the end ---- */
 
