@@ -188,14 +188,3 @@ enum rmq_error cells_parse(struct cells *cells, struct slice text, const char **
 	cells->count = 0;
 	return RMQ_E_USAGE;
 }
-
-void cells_print(const struct cells *cells, struct writer *w)
-{
-	for (uint32_t i = 0; i < cells->count; i++) {
-		const struct cell *c = &cells->cells[i];
-		put_rest(w, slice_str(i > 0 ? ";" : ""));
-		put_rest(w, cells_name(cells, i));
-		put_rest(w, slice_str(c->hashes ? "=" : "+="));
-		put_rest(w, c->servers);
-	}
-}

@@ -72,7 +72,4 @@ struct slice cells_away_for(struct slice name);
  */
 uint32_t cells_home(const struct cells *cells, struct slice name);
 
-/* The list as a text with all names, which cells_parse() reads as the same list. */
-void cells_print(const struct cells *cells, struct writer *w);
-
 #endif

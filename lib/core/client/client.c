@@ -139,7 +139,8 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 		return false;
 	c->state = CONNECTING;
 	c->greeted = now;
-	*target = (struct client_target){c->server, slice_of(c->redirect, c->redirect_len)};
+	*target = (struct client_target){
+	    .server = c->server, .address = slice_of(c->redirect, c->redirect_len)};
 	return true;
 }
 
