@@ -99,6 +99,7 @@ struct client_delivery {
 	/* of all messages of the frame; the first one here is `slot` */
 	struct slice attributes;
 	uint32_t slot;
+	struct slice tags; /* PEEKED: all tagged fields of the frame, or of the first piece */
 };
 
 /* Body i without its separator. */

@@ -241,6 +241,7 @@ static bool slices(uint32_t base, uint32_t count, struct slice data, struct clie
 /* The attributes among a frame's tagged fields. */
 static bool attributes(struct slice tags, struct client_delivery *d)
 {
+	d->tags = tags;
 	if (!tags_find(tags, DELIVER_TAG_ATTRIBUTES, &d->attributes))
 		return true;
 	return attributes_check(d->attributes, d->count) == RMQ_E_OK;
@@ -251,18 +252,20 @@ static bool attributes(struct slice tags, struct client_delivery *d)
  * follow the one before it.
  */
 static enum rmq_error assemble(struct assembly *a, uint64_t lease, uint64_t seq, uint32_t part,
-    uint32_t parts, uint32_t total, struct slice attributes, struct slice data)
+    uint32_t parts, uint32_t total, struct slice tags, struct slice data)
 {
+	struct slice attributes = {0};
 	if (part == 0) {
 		assembly_reset(a);
+		(void)tags_find(tags, DELIVER_TAG_ATTRIBUTES, &attributes);
 		if (total == 0 || total > MESSAGE_MAX || attributes_check(attributes, 1))
 			return RMQ_E_PROTOCOL;
-		a->bytes = malloc(total + attributes.len);
+		a->bytes = malloc(total + tags.len);
 		if (!a->bytes)
 			return RMQ_E_LIMIT;
-		if (attributes.len > 0)
-			memcpy(a->bytes + total, attributes.data, attributes.len);
-		a->attributes_len = (uint32_t)attributes.len;
+		if (tags.len > 0)
+			memcpy(a->bytes + total, tags.data, tags.len);
+		a->tags_len = (uint32_t)tags.len;
 		a->total = total;
 		a->lease = lease;
 		a->seq = seq;
@@ -285,10 +288,8 @@ static enum rmq_error assemble(struct assembly *a, uint64_t lease, uint64_t seq,
 static uint8_t *assembled(struct client *c, struct assembly *a, struct client_delivery *d,
     uint32_t part, uint32_t parts, uint32_t total, struct slice tags, struct slice data)
 {
-	struct slice attributes = {0};
-	(void)tags_find(tags, DELIVER_TAG_ATTRIBUTES, &attributes);
 	enum rmq_error err =
-	    assemble(a, d->lease, d->first_seq, part, parts, total, attributes, data);
+	    assemble(a, d->lease, d->first_seq, part, parts, total, tags, data);
 	if (err == RMQ_E_NOTHING)
 		return NULL;
 	if (err == RMQ_E_LIMIT)
@@ -300,7 +301,8 @@ static uint8_t *assembled(struct client *c, struct assembly *a, struct client_de
 	uint8_t *bytes = a->bytes;
 	d->count = 1;
 	d->blob = slice_of(bytes, a->len);
-	d->attributes = slice_of(bytes + a->len, a->attributes_len);
+	d->tags = slice_of(bytes + a->len, a->tags_len);
+	(void)tags_find(d->tags, DELIVER_TAG_ATTRIBUTES, &d->attributes);
 	*a = (struct assembly){0};
 	return bytes;
 }

@@ -18,8 +18,8 @@ enum client_state { APART, CONNECTING, GREETING, READY };
 
 /* Pieces of a large message coming together. */
 struct assembly {
-	uint8_t *bytes; /* of its body, and after them its attributes */
-	uint32_t attributes_len;
+	uint8_t *bytes; /* of its body, and after them the tagged fields of its first piece */
+	uint32_t tags_len;
 	uint32_t len;
 	uint32_t total;
 	uint32_t part;
