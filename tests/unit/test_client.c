@@ -160,7 +160,8 @@ static uint64_t features; /* of the daemon */
 static int setup(void **state)
 {
 	(void)state;
-	struct client_config config = {1, 16, 30000, 7, false};
+	struct client_config config = {
+	    .servers = 1, .window = 16, .timeout_ms = 30000, .seed = 7};
 	client = client_new(&config, &host);
 	features = 0;
 	story[0] = 0;
@@ -474,7 +475,8 @@ static void a_receiver_is_refused_after_the_timeout_when_it_is_full(void **state
 static void no_wait_fails_at_once_when_full(void **state)
 {
 	(void)state;
-	setup_config(&(struct client_config){1, 16, 30000, 7, true});
+	setup_config(&(struct client_config){
+	    .servers = 1, .window = 16, .timeout_ms = 30000, .seed = 7, .no_wait = true});
 	begin_one("a");
 	verdict = CLIENT_STOP;
 	DAEMON(6, failed, 1, RMQ_E_FULL, 0, {0});
@@ -773,7 +775,8 @@ static void a_timeout_of_0_tries_once(void **state)
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){1, 16, 0, 7, false});
+	setup_config(
+	    &(struct client_config){.servers = 1, .window = 16, .timeout_ms = 0, .seed = 7});
 	send_text(5, "a");
 	client_tick(client, NOW(5));
 	assert_true(client_connect(client, NOW(5), &target));
@@ -829,7 +832,8 @@ static void the_way_to_a_daemon_may_take_longer_than_its_answer(void **state)
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){2, 16, 60000, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 2, .window = 16, .timeout_ms = 60000, .seed = 7});
 	send_text(5, "a");
 	for (int i = 0; i < 2; i++) {
 		uint64_t begin = 5 + (uint64_t)i * 40000, way = i ? 0 : 27000;
@@ -851,7 +855,8 @@ static void a_command_that_is_the_only_way_is_not_tried_often(void **state)
 	(void)state;
 	struct client_target target;
 	uint64_t t = 5, before = 0;
-	setup_config(&(struct client_config){1, 16, CLIENT_FOREVER, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 1, .window = 16, .timeout_ms = CLIENT_FOREVER, .seed = 7});
 	(void)client_subscribe(client, NOW(5), slice_str("q"), 0, 0);
 	for (int i = 0; i < 20; i++) {
 		before = t;
@@ -929,7 +934,8 @@ static void who_cannot_go_where_it_is_redirected_has_its_contact_point_relay(voi
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 2, .window = 16, .timeout_ms = 30000, .seed = 7});
 	send_text(5, "a");
 	assert_true(client_connect(client, NOW(5), &target));
 	client_connected(client, NOW(5), HELLO_FAR);
@@ -975,7 +981,8 @@ static void who_is_redirected_and_loses_it_comes_back_at_once_to_its_contact_poi
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){3, 16, 30000, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 3, .window = 16, .timeout_ms = 30000, .seed = 7});
 	send_text(5, "a");
 	connect_at(5);
 	DAEMON(5, redirect, slice_str("unix:/x"));
@@ -1041,7 +1048,8 @@ static void not_yet_goes_to_the_next_contact_point_and_is_no_progress(void **sta
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 2, .window = 16, .timeout_ms = 30000, .seed = 7});
 	send_text(5, "a");
 	uint64_t t = 5, expected = 0;
 	for (; t < 30005; t += 1000, expected = 1 - expected) {
@@ -1061,7 +1069,8 @@ static void a_contact_point_that_does_not_answer_is_left_for_the_next_one(void *
 {
 	(void)state;
 	struct client_target target;
-	setup_config(&(struct client_config){2, 16, 30000, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 2, .window = 16, .timeout_ms = 30000, .seed = 7});
 	send_text(5, "a");
 	connect_at(5);
 	assert_int_equal(client_due_ms(client, NOW(5)), 3000);
@@ -1084,7 +1093,8 @@ static void a_contact_point_that_does_not_answer_is_left_for_the_next_one(void *
 /* With so many contact points; all are of daemons that answer PING. */
 static void begin_pinged(uint32_t servers)
 {
-	struct client_config config = {servers, 16, 30000, 7, false};
+	struct client_config config = {
+	    .servers = servers, .window = 16, .timeout_ms = 30000, .seed = 7};
 	setup_config(&config);
 	features = WIRE_FEATURE_PING;
 }
@@ -1185,7 +1195,8 @@ static void the_only_command_is_begun_anew(void **state)
 {
 	struct client_target target;
 	(void)state;
-	setup_config(&(struct client_config){1, 16, CLIENT_FOREVER, 7, false});
+	setup_config(&(struct client_config){
+	    .servers = 1, .window = 16, .timeout_ms = CLIENT_FOREVER, .seed = 7});
 	features = WIRE_FEATURE_PING;
 	(void)client_subscribe(client, NOW(5), slice_str("q"), 0, 0);
 	assert_true(client_connect(client, NOW(5), &target));
@@ -1296,7 +1307,8 @@ static void the_only_contact_point_is_waited_for(void **state)
 static void a_timeout_of_0_tries_each_contact_point_once(void **state)
 {
 	(void)state;
-	setup_config(&(struct client_config){2, 16, 0, 7, false});
+	setup_config(
+	    &(struct client_config){.servers = 2, .window = 16, .timeout_ms = 0, .seed = 7});
 	send_text(5, "a");
 	connect_at(5);
 	DAEMON(5, not_yet, 50);
@@ -1401,7 +1413,8 @@ static void what_is_refused_to_be_settled_and_sent_is_held_on(void **state)
 static void what_comes_in_does_not_lengthen_the_wait_for_room(void **state)
 {
 	(void)state;
-	setup_config(&(struct client_config){1, 16, 3000, 7, false});
+	setup_config(
+	    &(struct client_config){.servers = 1, .window = 16, .timeout_ms = 3000, .seed = 7});
 	subscribe(100, 100);
 	delivery(200, 7, 1, 100, "a");
 	story[0] = 0;
@@ -1433,7 +1446,8 @@ static void what_comes_in_does_not_lengthen_the_wait_for_room(void **state)
 static void room_that_comes_at_the_last_moment_is_waited_for_again_the_next_time(void **state)
 {
 	(void)state;
-	setup_config(&(struct client_config){1, 16, 3000, 7, false});
+	setup_config(
+	    &(struct client_config){.servers = 1, .window = 16, .timeout_ms = 3000, .seed = 7});
 	subscribe(100, 100);
 	delivery(200, 7, 1, 100, "abc");
 	story[0] = 0;
@@ -1458,7 +1472,8 @@ static void room_that_comes_at_the_last_moment_is_waited_for_again_the_next_time
 static void leases_go_on_also_while_a_new_connection_waits_for_room(void **state)
 {
 	(void)state;
-	setup_config(&(struct client_config){1, 1, 30000, 7, false});
+	setup_config(
+	    &(struct client_config){.servers = 1, .window = 1, .timeout_ms = 30000, .seed = 7});
 	subscribe(100, 10);
 	delivery(200, 7, 1, 100, "abc");
 	story[0] = 0;

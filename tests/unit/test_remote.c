@@ -226,7 +226,8 @@ static void meet(uv_loop_t *loop, size_t count)
 	struct remote *r = remote_new(&in);
 	struct reason why;
 	uint64_t begin = clock_mono().ms;
-	const struct client_config config = {1, 16, 30000, 7, false};
+	const struct client_config config = {
+	    .servers = 1, .window = 16, .timeout_ms = 30000, .seed = 7};
 	const struct client_host client_host = {.arg = NULL};
 	struct client *client = client_new(&config, &client_host);
 	unsigned changes = 0;
