@@ -43,7 +43,8 @@
 	X(UNMET,         29,  1, "condition is not met") \
 	X(UNROUTED,      30, 66, "no queue is bound to the topic") \
 	X(NO_BINDING,    31, 66, "queue is not bound to the pattern") \
-	X(RESERVED,      32, 64, "name is for ephemeral subscriptions")
+	X(RESERVED,      32, 64, "name is for ephemeral subscriptions") \
+	X(ELSEWHERE,     33, 75, "queue is in another cell")
 /* clang-format on */
 
 enum rmq_error {

@@ -4,6 +4,7 @@
  *
  *	1  as of 2026-11-29
  *	2  a CONFIG may end in tags; events and parts of the map of keys and values
+ *	3  events and parts of cells: places, and queues that arrive
  */
 #ifndef RMQ_CORE_BASE_LEVEL_H
 #define RMQ_CORE_BASE_LEVEL_H
@@ -14,6 +15,8 @@
 /* What came with level 2. */
 #define LEVEL_TAGS 2
 #define LEVEL_KV   2
+/* … and with level 3. */
+#define LEVEL_CELLS 3
 
 /*
  * The newest that this program reads.  A test of upgrades links programs with one that is older:

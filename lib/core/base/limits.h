@@ -24,7 +24,7 @@ extern bool rmq_small_limits;
 /* Formats. */
 #define WIRE_VERSION	  2 /* clients' protocol */
 #define WIRE_OLDEST	  2 /* oldest that is understood */
-#define WIRE_FEATURES	  1 /* bits: enum wire_feature */
+#define WIRE_FEATURES	  3 /* bits: enum wire_feature */
 #define JOURNAL_VERSION	  2 /* journal protocol, record format, data directory */
 #define JOURNAL_OLDEST	  2
 #define JOURNAL_FEATURES  0

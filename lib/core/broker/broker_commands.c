@@ -2012,6 +2012,48 @@ static void on_kv_del(struct broker *b, struct conn *c, const struct wire_kv_del
 	broker_kv_del(b, c, m);
 }
 
+/* ---- cells ---- */
+
+static void on_move_out(struct broker *b, struct conn *c, const struct wire_move_out *m)
+{
+	broker_move_out(b, c, m);
+}
+
+static void on_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m)
+{
+	broker_move_in(b, c, m);
+}
+
+static void on_arrive(struct broker *b, struct conn *c, const struct wire_arrive *m)
+{
+	broker_on_arrive(b, c, m);
+}
+
+static void on_arrive_state(struct broker *b, struct conn *c, const struct wire_arrive_state *m)
+{
+	broker_on_arrive_state(b, c, m);
+}
+
+static void on_export(struct broker *b, struct conn *c, const struct wire_export *m)
+{
+	broker_on_export(b, c, m);
+}
+
+static void on_came(struct broker *b, struct conn *c, const struct wire_came *m)
+{
+	broker_came(b, c, m);
+}
+
+static void on_cells(struct broker *b, struct conn *c, const struct wire_cells *m)
+{
+	broker_tell_cells(b, c, m);
+}
+
+static void on_places(struct broker *b, struct conn *c, const struct wire_places *m)
+{
+	broker_places(b, c, m);
+}
+
 /* ---- dispatch ---- */
 
 /* The pieces of a SEND after one that was refused are passed over. */
@@ -2056,6 +2098,9 @@ static void refuse_frame(struct broker *b, struct conn *c, const struct frame *f
 	case WIRE_TYPE_CANCEL:
 	case WIRE_TYPE_BIND:
 	case WIRE_TYPE_UNBIND:
+	case WIRE_TYPE_MOVE_OUT:
+	case WIRE_TYPE_MOVE_IN:
+	case WIRE_TYPE_ARRIVE_STATE:
 		fail_unseen(b, c, load_u64(p), load_u64(p + 8), code, text);
 		break;
 	case WIRE_TYPE_SUBSCRIBE:

@@ -73,6 +73,14 @@ enum need_of {
 	X(KV_READ,      kv_read,      key,         KEY_READ, RIGHT_RECV) /* rows: broker_may_read() */ \
 	X(KV_PUT,       kv_put,       key,         KEY,      RIGHT_SEND) \
 	X(KV_DEL,       kv_del,       key,         KEY,      RIGHT_SEND) \
+	X(MOVE_OUT,     move_out,     queue,       QUEUE,    RIGHT_ADMIN) \
+	X(MOVE_IN,      move_in,      queue,       QUEUE,    RIGHT_ADMIN) \
+	X(ARRIVE,       arrive,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(ARRIVE_STATE, arrive_state, queue,       QUEUE,    RIGHT_ADMIN) \
+	X(EXPORT,       export,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(CAME,         came,         queue,       NOTHING,  0) /* its token proves it */ \
+	X(CELLS,        cells,        tags,        NOTHING,  0) \
+	X(PLACES,       places,       after,       NOTHING,  0) /* rows: broker_may_see() */ \
 	X(BYE,          bye,          answered,    NOTHING,  0)
 /* clang-format on */
 

@@ -20,6 +20,8 @@
  *	broker_topics.c	which queues are bound to which topics
  *	broker_kv.c	the map
  *	broker_rights.c	what a connection may do
+ *	broker_cells.c	which queues live here, and those that leave or come
+ *	broker_arrive.c	what comes with them
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -794,6 +796,21 @@ void broker_undesert(struct broker *b, struct session *s);
 void broker_expire_ephemerals(struct broker *b);
 /* Lease time at which the next one does; UINT64_MAX: there is none. */
 uint64_t broker_ephemerals_until(const struct broker *b);
+
+/* ---- broker_cells.c ---- */
+
+void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_out *m);
+void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m);
+void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
+void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells *m);
+void broker_places(struct broker *b, struct conn *c, const struct wire_places *m);
+
+/* ---- broker_arrive.c ---- */
+
+void broker_on_arrive(struct broker *b, struct conn *c, const struct wire_arrive *m);
+void broker_on_arrive_state(
+    struct broker *b, struct conn *c, const struct wire_arrive_state *m);
+void broker_on_export(struct broker *b, struct conn *c, const struct wire_export *m);
 
 /* ---- broker_errands.c ---- */
 

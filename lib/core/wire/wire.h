@@ -28,7 +28,11 @@
 #define WIRE_VERSIONS ((struct versions){WIRE_OLDEST, WIRE_VERSION})
 
 /* What one side may do with the other that says the bit: */
-enum wire_feature { WIRE_FEATURE_PING = 1 /* PING is answered */ };
+enum wire_feature {
+	WIRE_FEATURE_PING = 1, /* PING is answered */
+	WIRE_FEATURE_CELLS =
+	    2 /* the client goes where MOVED leads; the daemon knows frames of cells */
+};
 
 /* ---- from a client ---- */
 
@@ -211,6 +215,45 @@ enum { KV_IF_VERSION = 1 };
 	F(rest, value)
 #define WIRE_KV_DEL(F) \
 	F(u64, n) F(u64, answered) F(u8, flags) F(u64, version) F(str, key) F(tags, tags)
+/*
+ * Moving a queue, and those that go with it (cells.h), to another cell: the steps where it lives.  HOLD: nothing
+ * of it is handed out any more, as long as this connection lasts.  FREEZE: nothing comes to it either.
+ * LET_GO: all as before.  GONE: it has gone to `cell`, where `token` opens it: only by who froze it.
+ */
+enum move_out { MOVE_OUT_HOLD = 1, MOVE_OUT_FREEZE = 2, MOVE_OUT_LET_GO = 3, MOVE_OUT_GONE = 4 };
+#define WIRE_MOVE_OUT(F) \
+	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, cell) F(str, token) \
+	F(tags, tags)
+/*
+ * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees; an older one is dropped.
+ * DROP: it is dropped.  OPEN: it is the queue from now on.
+ */
+enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
+#define WIRE_MOVE_IN(F) \
+	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, token) F(tags, tags)
+#define CELL_TOKEN_SIZE 16
+/*
+ * Messages first_seq, first_seq + 1 … of the copy of `queue`.  flags: SEND_CHUNK, SEND_MORE; data: as in SEND.
+ * until_ms: when the delay ends (wall clock); 0: ready.
+ */
+#define WIRE_ARRIVE(F) \
+	F(u64, n) F(u64, answered) F(u8, flags) F(u32, part) F(str, queue) F(str, token) \
+	F(u64, first_seq) F(u32, failures) F(u64, time_ms) F(u64, until_ms) F(str, note) \
+	F(tags, tags) F(rest, data)
+/* What goes with a queue besides its messages: `data` is what EXPORTED had. */
+enum goes_with { WITH_SETTINGS = 1, WITH_COUNTS = 2, WITH_IDS = 3, WITH_POSITIONS = 4 };
+#define WIRE_ARRIVE_STATE(F) \
+	F(u64, n) F(u64, answered) F(u8, what) F(str, queue) F(str, token) F(tags, tags) \
+	F(rest, data)
+/* Asks for it, from `from` on; limit: bytes of data, about. */
+#define WIRE_EXPORT(F) \
+	F(u32, req) F(u8, what) F(u64, from) F(u32, limit) F(str, queue) F(tags, tags)
+/* The client was told by MOVED, with this token, that the queue is here. */
+#define WIRE_CAME(F)  F(str, queue) F(str, token) F(tags, tags)
+/* Asks for the cells that the daemon knows. */
+#define WIRE_CELLS(F) F(u32, req) F(tags, tags)
+/* Asks for the places of base names after `after`, at most `limit`. */
+#define WIRE_PLACES(F) F(u32, req) F(u32, limit) F(str, after) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -350,6 +393,21 @@ enum { KV_MORE = 1, KV_ANEW = 2 };
 #define WIRE_KV_AT(F) \
 	F(u32, req) F(u8, code) F(u8, flags) F(u64, version) F(u64, newest) F(u64, left_out) \
 	F(tags, tags)
+/*
+ * The queue lives in another cell; before the refusal, if there is one.  token: with which the daemon there
+ * is to be told CAME; empty: without.  MOVED_TAG_SERVERS: where, if that is known here.
+ */
+#define WIRE_MOVED(F) F(str, queue) F(str, cell) F(str, token) F(tags, tags)
+#define MOVED_TAG_SERVERS 1
+/* code: NO_QUEUE, ELSEWHERE.  more: ask again from `next` on. */
+#define WIRE_EXPORTED(F) \
+	F(u32, req) F(u8, what) F(u8, code) F(u8, more) F(u64, next) F(tags, tags) F(rest, data)
+/* self: this cell's name; "": there are no cells.  list: as cells.h has it. */
+#define WIRE_CELLS_ARE(F) F(u32, req) F(str, self) F(tags, tags) F(rest, list)
+enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
+/* cell: AWAY: where it went to. */
+#define WIRE_PLACE_IS(F)   F(u32, req) F(u8, state) F(str, name) F(str, cell) F(tags, tags)
+#define WIRE_PLACES_END(F) F(u32, req) F(u8, more) F(tags, tags)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -383,7 +441,15 @@ enum { KV_MORE = 1, KV_ANEW = 2 };
 	X(31, HISTORY,      history,      WIRE_HISTORY) \
 	X(32, KV_READ,      kv_read,      WIRE_KV_READ) \
 	X(33, KV_PUT,       kv_put,       WIRE_KV_PUT) \
-	X(34, KV_DEL,       kv_del,       WIRE_KV_DEL)
+	X(34, KV_DEL,       kv_del,       WIRE_KV_DEL) \
+	X(35, MOVE_OUT,     move_out,     WIRE_MOVE_OUT) \
+	X(36, MOVE_IN,      move_in,      WIRE_MOVE_IN) \
+	X(37, ARRIVE,       arrive,       WIRE_ARRIVE) \
+	X(38, ARRIVE_STATE, arrive_state, WIRE_ARRIVE_STATE) \
+	X(39, EXPORT,       export,       WIRE_EXPORT) \
+	X(40, CAME,         came,         WIRE_CAME) \
+	X(41, CELLS,        cells,        WIRE_CELLS) \
+	X(42, PLACES,       places,       WIRE_PLACES)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -425,7 +491,12 @@ enum { KV_MORE = 1, KV_ANEW = 2 };
 	X(100, HISTORY_IS,  history_is,   WIRE_HISTORY_IS) \
 	X(101, KV_DONE,     kv_done,      WIRE_KV_DONE) \
 	X(102, KV_IS,       kv_is,        WIRE_KV_IS) \
-	X(103, KV_AT,       kv_at,        WIRE_KV_AT)
+	X(103, KV_AT,       kv_at,        WIRE_KV_AT) \
+	X(104, MOVED,       moved,        WIRE_MOVED) \
+	X(105, EXPORTED,    exported,     WIRE_EXPORTED) \
+	X(106, CELLS_ARE,   cells_are,    WIRE_CELLS_ARE) \
+	X(107, PLACE_IS,    place_is,     WIRE_PLACE_IS) \
+	X(108, PLACES_END,  places_end,   WIRE_PLACES_END)
 /* clang-format on */
 
 enum wire_type {
@@ -721,7 +792,8 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(LISTED, LISTED_TAG_IDS, ids) \
 	X(LISTED, LISTED_TAG_IDS_EARLY, ids_early) \
 	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
-	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings)
+	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings) \
+	X(MOVED, MOVED_TAG_SERVERS, servers)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);
