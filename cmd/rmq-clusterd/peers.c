@@ -510,6 +510,17 @@ static void on_unheard(void *arg, const char *address, const char *why, uint64_t
 	    count, address);
 }
 
+/* The list was checked when the settings were read. */
+static void say_cells(struct cluster *c)
+{
+	struct cells list = {0};
+	const char *unused;
+
+	if (config_given(&c->config, cells))
+		(void)!cells_parse(&list, slice_str(c->config.cells), &unused);
+	settings_cells(&c->peers.settings, &list, c->config.cell);
+}
+
 int peers_open(struct cluster *c)
 {
 	struct reason why = {""};
@@ -543,6 +554,7 @@ int peers_open(struct cluster *c)
 	settings_times(&c->peers.settings, c->config.election_timeout, c->config.heartbeat);
 	settings_min_members(&c->peers.settings, &c->config.min_members);
 	settings_engine(&c->peers.settings, c->config.engine);
+	say_cells(c);
 	peers_follow(c);
 	update(c);
 	return 0;

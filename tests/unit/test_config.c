@@ -49,39 +49,42 @@ static void assert_wrong(const char *line, const char *text)
 
 /* ---- settings ---- */
 
+static const char *const values[] = {
+    [CONFIG_SETTING_name] = "n1",
+    [CONFIG_SETTING_key] = "/etc/rmq/n1.key",
+    [CONFIG_SETTING_old_key] = "/etc/rmq/n1.old",
+    [CONFIG_SETTING_known_nodes] = "/etc/rmq/known nodes",
+    [CONFIG_SETTING_listen] = "[::]:1",
+    [CONFIG_SETTING_advertise] = "n1.example.org:7401",
+    [CONFIG_SETTING_gate_listen] = "127.0.0.1:2",
+    [CONFIG_SETTING_gate_advertise] = "n1:3",
+    [CONFIG_SETTING_seeds] = "n1@a:1, n2@[fe80::1%eth0]:2,n3@192.0.2.3:3",
+    [CONFIG_SETTING_seed_command] = "dig +short | sed s/^/n1@/",
+    [CONFIG_SETTING_seed_timeout] = "1s",
+    [CONFIG_SETTING_retry_join] = "20s",
+    [CONFIG_SETTING_join_timeout] = "2m",
+    [CONFIG_SETTING_roles] = "zone-b, a",
+    [CONFIG_SETTING_min_members] = "3, zone-b:2",
+    [CONFIG_SETTING_election_timeout] = "0.4s",
+    [CONFIG_SETTING_heartbeat] = "50ms",
+    [CONFIG_SETTING_phi_threshold] = "12",
+    [CONFIG_SETTING_phi_pause] = "5s",
+    [CONFIG_SETTING_explicit_create] = "explicit",
+    [CONFIG_SETTING_unenforced] = "no",
+    [CONFIG_SETTING_rights] = "/etc/rmq/rights",
+    [CONFIG_SETTING_hooks] = "/etc/rmq/hooks.d",
+    [CONFIG_SETTING_hook_timeout] = "10s",
+    [CONFIG_SETTING_control] = "c",
+    [CONFIG_SETTING_queue_socket] = "q",
+    [CONFIG_SETTING_socket] = "s",
+    [CONFIG_SETTING_cells] = "a=n1.example.org,n2.example.org:7412;b+=[::1]:1,unix:/run/b",
+    [CONFIG_SETTING_cell] = "b",
+    [CONFIG_SETTING_engine] = "postgresql",
+    [CONFIG_SETTING_dsn_file] = "/etc/rmq/dsn",
+};
+
 static void every_setting_can_be_set_in_the_file_and_as_an_option(void **state)
 {
-	static const char *const values[] = {
-	    [CONFIG_SETTING_name] = "n1",
-	    [CONFIG_SETTING_key] = "/etc/rmq/n1.key",
-	    [CONFIG_SETTING_old_key] = "/etc/rmq/n1.old",
-	    [CONFIG_SETTING_known_nodes] = "/etc/rmq/known nodes",
-	    [CONFIG_SETTING_listen] = "[::]:1",
-	    [CONFIG_SETTING_advertise] = "n1.example.org:7401",
-	    [CONFIG_SETTING_gate_listen] = "127.0.0.1:2",
-	    [CONFIG_SETTING_gate_advertise] = "n1:3",
-	    [CONFIG_SETTING_seeds] = "n1@a:1, n2@[fe80::1%eth0]:2,n3@192.0.2.3:3",
-	    [CONFIG_SETTING_seed_command] = "dig +short | sed s/^/n1@/",
-	    [CONFIG_SETTING_seed_timeout] = "1s",
-	    [CONFIG_SETTING_retry_join] = "20s",
-	    [CONFIG_SETTING_join_timeout] = "2m",
-	    [CONFIG_SETTING_roles] = "zone-b, a",
-	    [CONFIG_SETTING_min_members] = "3, zone-b:2",
-	    [CONFIG_SETTING_election_timeout] = "0.4s",
-	    [CONFIG_SETTING_heartbeat] = "50ms",
-	    [CONFIG_SETTING_phi_threshold] = "12",
-	    [CONFIG_SETTING_phi_pause] = "5s",
-	    [CONFIG_SETTING_explicit_create] = "explicit",
-	    [CONFIG_SETTING_unenforced] = "no",
-	    [CONFIG_SETTING_rights] = "/etc/rmq/rights",
-	    [CONFIG_SETTING_hooks] = "/etc/rmq/hooks.d",
-	    [CONFIG_SETTING_hook_timeout] = "10s",
-	    [CONFIG_SETTING_control] = "c",
-	    [CONFIG_SETTING_queue_socket] = "q",
-	    [CONFIG_SETTING_socket] = "s",
-	    [CONFIG_SETTING_engine] = "postgresql",
-	    [CONFIG_SETTING_dsn_file] = "/etc/rmq/dsn",
-	};
 	struct config filed;
 	char text[4096] = "";
 	(void)state;
@@ -250,7 +253,7 @@ static void errors_name_file_line_and_setting(void **state)
 	assert_int_equal(
 	    config_parse(&config, slice_of("name = a\0b\n", 11), "f", &why), RMQ_E_CONFIG);
 	assert_string_equal(why.text, "f:1: it contains a NUL");
-	char line[10000];
+	static char line[100000];
 	memset(line, 'x', sizeof(line));
 	assert_int_equal(
 	    config_parse(&config, slice_of(line, sizeof(line)), "f", &why), RMQ_E_CONFIG);
@@ -275,6 +278,31 @@ static void what_is_missing_or_does_not_fit_is_named(void **state)
 	    why.text, "advertise: is missing, and the address to listen on is not one address");
 	config_init(&config);
 	assert_int_equal(config_check(&config, 0, &why), RMQ_E_OK);
+}
+
+static void cells_are_addresses_that_all_can_be_told_and_this_one_is_in_the_list(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+	    {"cells = a=h1;b=h2",
+		"cell: is missing, and cells is set: which of them is this one?"},
+	    {"cell = a", "cells: is missing, and cell is set: which cells are there?"},
+	    {"cells = a=h1;b=h2\ncell = c",
+		"cells: the list has no cell of the name c, which this one is to be"},
+	    {"cells = a=h1;b=exec:ssh h2\ncell = a",
+		"cells: cell b: exec:ssh h2: no client runs a command that a daemon tells it; set it in RMQ_SERVERS"},
+	    {"cells = a=unix:s;b=h2\ncell = a",
+		"cells: cell a: unix:s: clients start in other directories: a path begins with /"},
+	    {"cells = a=h1;b=h2:0\ncell = a",
+		"cells: cell b: 'h2:0': a port is a number from 1 to 65535"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(with(cases[i].text), RMQ_E_CONFIG);
+		assert_string_equal(why.text, cases[i].why);
+	}
+	assert_int_equal(with("cells = h1;h2:1,h3\ncell = 2"), RMQ_E_OK);
 }
 
 static void what_a_database_needs_is_complete_or_refused(void **state)
@@ -471,6 +499,8 @@ int main(void)
 	    cmocka_unit_test(an_option_overrides_the_file_which_must_be_right_all_the_same),
 	    cmocka_unit_test(errors_name_file_line_and_setting),
 	    cmocka_unit_test(what_is_missing_or_does_not_fit_is_named),
+	    cmocka_unit_test(
+		cells_are_addresses_that_all_can_be_told_and_this_one_is_in_the_list),
 	    cmocka_unit_test(what_a_database_needs_is_complete_or_refused),
 	    cmocka_unit_test(a_connection_string_is_the_one_line_of_a_private_file),
 	    cmocka_unit_test(addresses_are_read_and_printed),

@@ -136,6 +136,56 @@ static void a_file_of_rights_is_compared_by_those_that_know_which_they_have(void
 	assert_int_equal(settings_differ(&a, &b, 0), SETTINGS_COUNT);
 }
 
+static struct cells cells(const char *list)
+{
+	struct cells parsed = {0};
+	const char *why;
+
+	if (*list)
+		assert_int_equal(cells_parse(&parsed, slice_str(list), &why), RMQ_E_OK);
+	return parsed;
+}
+
+static void set_cells(const char *of_node, const char *of_member)
+{
+	struct cells list = cells(of_node);
+
+	settings_cells(&a, &list, *of_node ? "a" : "");
+	list = cells(of_member);
+	settings_cells(&b, &list, *of_member ? "a" : "");
+}
+
+static void a_list_of_cells_is_compared_by_its_sum(void **state)
+{
+	static const char other[] =
+	    "cells is another list on n2 than on n1, and must be the same on all nodes: start "
+	    "rmq-clusterd again with the new one where it is old";
+
+	(void)state;
+	set_cells("a=h1;b=h2", "a=h1;b=h2");
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_OK);
+	set_cells("a=h1;b+=h2", "a=h1;b=h2");
+	assert_refused(other);
+	set_cells("a=h1;b=h2", "a=h1;b=h3");
+	assert_refused(other);
+	set_cells("a=h1;b=h2;c=h3", "a=h1;b=h2");
+	assert_refused(other);
+	set_cells("a=h1;b=h2", "");
+	assert_refused(
+	    "cells is set on n2 and not set on n1, and must be the same on all nodes: "
+	    "see rmq.conf(5)");
+	set_cells("", "");
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_OK);
+	set_cells("a=h1;b=h2", "a=h1;b=h2");
+	struct cells list = cells("a=h1;b=h2");
+	settings_cells(&a, &list, "b");
+	assert_refused("cell is b on n2 and a on n1, and must be the same on all nodes: see "
+		       "enforce in rmq.conf(5)");
+	/* An older node does not say it. */
+	make(&a);
+	assert_int_equal(settings_admit(&node, &member, true, text), RMQ_E_OK);
+}
+
 static void what_is_said_counts_and_the_rest_stays(void **state)
 {
 	struct settings word = {{{0}}};
@@ -208,6 +258,7 @@ int main(void)
 	    T(engines_never_mix_whatever_is_enforced),
 	    T(the_longest_value_fits),
 	    T(a_file_of_rights_is_compared_by_those_that_know_which_they_have),
+	    T(a_list_of_cells_is_compared_by_its_sum),
 	    T(what_is_said_counts_and_the_rest_stays),
 	    T(what_is_said_is_heard),
 	    T(what_is_new_is_passed_over_and_what_is_wrong_refused),

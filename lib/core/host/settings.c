@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "core/base/units.h"
 #include "core/base/variant.h"
@@ -18,6 +19,7 @@ static const struct {
 };
 
 #define NO_RIGHTS "none"
+#define NO_CELLS  "(none)" /* is the name of no cell */
 
 /* ---- made ---- */
 
@@ -45,6 +47,23 @@ void settings_flags(struct settings *s, uint32_t flags)
 void settings_engine(struct settings *s, uint8_t engine)
 {
 	snprintf(s->value[SETTING_ENGINE], sizeof(s->value[0]), "%s", raft_engine_text(engine));
+}
+
+void settings_cells(struct settings *s, const struct cells *cells, const char *cell)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < cells->count; i++) {
+		const struct cell *c = &cells->cells[i];
+		const uint8_t hashes = c->hashes;
+		sum = XXH3_64bits_withSeed(c->name, c->name_len, sum);
+		sum = XXH3_64bits_withSeed(&hashes, sizeof(hashes), sum);
+		sum = XXH3_64bits_withSeed(c->servers.data, c->servers.len, sum);
+	}
+	snprintf(s->value[SETTING_CELLS], sizeof(s->value[0]), NO_CELLS);
+	if (cells->count > 0)
+		snprintf(s->value[SETTING_CELLS], sizeof(s->value[0]), "%016" PRIx64, sum);
+	snprintf(s->value[SETTING_CELL], sizeof(s->value[0]), "%s", *cell ? cell : NO_CELLS);
 }
 
 /* The role that comes after this one; NULL: none. */
@@ -193,6 +212,24 @@ static void rights_text(char *text, const struct settings_of *a, const struct se
 		    place(at_b, b));
 }
 
+static void cells_text(char *text, const struct settings_of *a, const struct settings_of *b)
+{
+	char at_a[PLACE_MAX + 1], at_b[PLACE_MAX + 1];
+	bool in_a = strcmp(a->settings->value[SETTING_CELLS], NO_CELLS) != 0,
+	     in_b = strcmp(b->settings->value[SETTING_CELLS], NO_CELLS) != 0;
+
+	if (in_a && in_b)
+		snprintf(text, TEXT_MAX + 1,
+		    "cells is another list %s than %s, and must be the same on all nodes: start "
+		    "rmq-clusterd again with the new one where it is old",
+		    place(at_a, a), place(at_b, b));
+	else
+		snprintf(text, TEXT_MAX + 1,
+		    "cells is %s %s and %s %s, and must be the same on all nodes: see rmq.conf(5)",
+		    in_a ? "set" : "not set", place(at_a, a), in_b ? "set" : "not set",
+		    place(at_b, b));
+}
+
 void settings_text(
     char *text, enum setting which, const struct settings_of *a, const struct settings_of *b)
 {
@@ -200,6 +237,8 @@ void settings_text(
 
 	if (which == SETTING_RIGHTS)
 		rights_text(text, a, b);
+	else if (which == SETTING_CELLS)
+		cells_text(text, a, b);
 	else if (which == SETTING_ENGINE)
 		snprintf(text, TEXT_MAX + 1,
 		    "engine is %.40s %s and %.40s %s: a cluster has one, and keeps it: see "

@@ -14,6 +14,7 @@
 #ifndef RMQ_CORE_HOST_SETTINGS_H
 #define RMQ_CORE_HOST_SETTINGS_H
 
+#include "core/base/cells.h"
 #include "core/base/tags.h"
 #include "core/host/start_gate.h"
 
@@ -24,7 +25,9 @@
 	X(5, CREATE, "create") \
 	X(7, MIN_MEMBERS, "min-members") \
 	X(9, RIGHTS, "rights") /* none, or the sum of its lines that STATE says */ \
-	X(11, ENGINE, "engine")
+	X(11, ENGINE, "engine") \
+	X(13, CELLS, "cells") /* as settings_cells() has them */ \
+	X(15, CELL, "cell")
 
 enum setting {
 #define X(tag, NAME, name) SETTING_##NAME,
@@ -56,6 +59,11 @@ void settings_times(struct settings *s, uint64_t election_ms, uint64_t heartbeat
 void settings_flags(struct settings *s, uint32_t flags);
 /* enum raft_engine. */
 void settings_engine(struct settings *s, uint8_t engine);
+/*
+ * The sum of a list, which is not said itself as it may be long: equal for lists whose cells have the same names, in
+ * order, are at the same servers, and hash.  An empty list and "": "(none)", as a node says that has no such setting.
+ */
+void settings_cells(struct settings *s, const struct cells *cells, const char *cell);
 /* The same text whatever the order of its roles. */
 void settings_min_members(struct settings *s, const struct min_members *min);
 /* What `from` says counts, where it says something. */

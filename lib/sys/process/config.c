@@ -12,6 +12,7 @@
 #include "core/base/units.h"
 #include "core/host/phi.h"
 #include "core/raft/raft_config.h"
+#include "sys/net/cell_list.h"
 #include "sys/stream/lines.h"
 
 static_assert(CONFIG_SETTINGS_COUNT <= 64, "a set of settings is 64 bits");
@@ -178,6 +179,17 @@ static bool parse_engine(uint8_t *engine, const char *value, const char **why)
 	return raft_engine_parse(value, engine);
 }
 
+/* Who is in it is checked when all is read. */
+static bool parse_cells(char *cells, const char *value, const char **why)
+{
+	struct cells list;
+	size_t len = strlen(value);
+	if (cells_parse(&list, slice_str(value), why))
+		return false;
+	memcpy(cells, value, len + 1);
+	return true;
+}
+
 /* *why never shows it. */
 static bool parse_secret(char *secret, const char *value, const char **why)
 {
@@ -259,6 +271,7 @@ const struct option_row config_rows[CONFIG_SETTINGS_COUNT + 1] = {
 #define TARGET_interval(m) &(m)
 #define TARGET_doubt(m)	   &(m)
 #define TARGET_engine(m)   &(m)
+#define TARGET_cells(m)	   (m)
 #define TARGET_secret(m)   (m)
 
 static bool set(
@@ -432,6 +445,24 @@ static enum rmq_error check_engine(const struct config *c, uint64_t wanted, stru
 	return RMQ_E_OK;
 }
 
+/* Both or none, and this cell is in the list. */
+static enum rmq_error check_cells(const struct config *c, struct reason *why)
+{
+	struct cells list;
+	struct reason what = {""};
+	if (!config_given(c, cells) && !config_given(c, cell))
+		return RMQ_E_OK;
+	if (!config_given(c, cell))
+		return wrong(why, CONFIG_SETTING_cell,
+		    "is missing, and cells is set: which of them is this one?");
+	if (!config_given(c, cells))
+		return wrong(why, CONFIG_SETTING_cells,
+		    "is missing, and cell is set: which cells are there?");
+	if (cell_list_read(&list, c->cells, c->cell, &what))
+		return wrong(why, CONFIG_SETTING_cells, what.text);
+	return RMQ_E_OK;
+}
+
 enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *why)
 {
 	const uint64_t addresses = CONFIG_BIT(advertise) | CONFIG_BIT(gate_advertise);
@@ -459,6 +490,8 @@ enum rmq_error config_check(struct config *c, uint64_t wanted, struct reason *wh
 	if (!err && c->election_timeout < 2 * c->heartbeat)
 		err =
 		    wrong(why, CONFIG_SETTING_election_timeout, "is less than two heartbeats");
+	if (!err)
+		err = check_cells(c, why);
 	return err ? err : check_engine(c, wanted, why);
 }
 

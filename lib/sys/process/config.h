@@ -37,7 +37,7 @@ struct config_seeds {
  * Kinds of values, as members of struct config.  Absent ones are zeros.  A duration is in
  * milliseconds, maybe UNITS_INFINITY; a command is a line for /bin/sh; an interval is one from CONFIG_INTERVAL_MIN_MS to
  * CONFIG_INTERVAL_MAX_MS; a doubt is from 1 to PHI_THRESHOLD_MAX; create is whether it is explicit; enforce is whether it is not; control
- * is a socket, with an empty path if the value is "none"; a secret is never shown, and refused as
+ * is a socket, with an empty path if the value is "none"; cells is a list as of core/base/cells.h; a secret is never shown, and refused as
  * an option: others see those.
  */
 #define CONFIG_MEMBER_name(member)     char member[RAFT_NAME_MAX + 1];
@@ -55,6 +55,7 @@ struct config_seeds {
 #define CONFIG_MEMBER_interval(member) uint64_t member;
 #define CONFIG_MEMBER_doubt(member)    uint64_t member;
 #define CONFIG_MEMBER_engine(member)   uint8_t member; /* enum raft_engine */
+#define CONFIG_MEMBER_cells(member)    char member[CELLS_TEXT_MAX + 1];
 #define CONFIG_MEMBER_secret(member)   char member[CONFIG_SECRET_MAX + 1];
 
 #define CONFIG_SECRET_MAX 4095
@@ -92,6 +93,8 @@ struct config_seeds {
 	X(control,          "control",          control,  "cluster.sock", "PATH|none", "socket for administration") \
 	X(queue_socket,     "queue-socket",     socket,   "queue.sock", "PATH", "socket of the queue daemon") \
 	X(socket,           "socket",           socket,   "rmq.sock", "PATH", "socket for clients") \
+	X(cells,            "cells",            cells,    NULL,      "LIST", "all cells, see rmq(7); the same on all nodes") \
+	X(cell,             "cell",             name,     NULL,      "NAME", "which of them this cluster is; the same on all nodes") \
 	X(engine,           "engine",           engine,   "built-in", "built-in|postgresql", "who keeps the log: the nodes, or a database") \
 	X(dsn_file,         "dsn-file",         path,     NULL,      "FILE", "where that database is: a line of libpq") \
 	X(dsn,              "dsn",              secret,   NULL,      "STRING", "that line itself; only in the file of settings")

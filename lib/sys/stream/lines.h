@@ -9,11 +9,12 @@
 #include <stdbool.h>
 
 #include "core/base/codec.h"
+#include "core/base/limits.h"
 #include "core/base/text.h"
 #include "sys/process/reason.h"
 
 #define LINES_FILE_MAX (1u << 20)
-#define LINES_LINE_MAX 8191
+#define LINES_LINE_MAX (CELLS_TEXT_MAX + 255) /* that, and what it is */
 
 /* One line, which it may change; false: it is wrong, *what says why. */
 typedef bool lines_take(void *context, char *line, struct reason *what);
