@@ -29,14 +29,6 @@ void checks_settled(
 void checks_nothing_kept(struct world *w, uint64_t session);
 /* A message was confirmed as stored under this number. */
 void checks_sent(struct world *w, uint32_t line, uint64_t seq);
-/* broker_recover() from such a journal; its holes are holes. */
-enum rmq_error checks_read(struct broker *b, struct journal_model *j, uint64_t end,
-    uint64_t last, uint64_t *at) __attribute__((warn_unused_result));
-/*
- * Recovers from the journal up to record `last`, from the END at `end` or from the whole
- * history, as if nothing had ever become a hole.  The digest of the state.
- */
-uint64_t checks_recover(struct journal_model *j, uint64_t end, uint64_t last, bool whole);
 /* Everything was drained. */
 void checks_end(struct world *w);
 

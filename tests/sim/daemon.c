@@ -228,30 +228,6 @@ static void now(struct daemon *d)
 	broker_now(d->broker, daemon_lease_now(d), wall);
 }
 
-enum rmq_error daemon_read(
-    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload)
-{
-	const struct jm_record *r = jm_read(journal, index);
-	if (!r || r->hole)
-		return RMQ_E_NOTHING;
-	*kind = r->kind;
-	*payload = slice_of(r->payload, r->len);
-	return RMQ_E_OK;
-}
-
-enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
-    enum record_kind *kind, struct slice *payload)
-{
-	const struct journal_model *j = journal;
-	for (; index <= j->count; index++) {
-		if (daemon_read(journal, index, kind, payload) == RMQ_E_OK) {
-			*found = index;
-			return RMQ_E_OK;
-		}
-	}
-	return RMQ_E_NOTHING;
-}
-
 void daemon_start(struct daemon *d, uint64_t term)
 {
 	struct world *w = d->w;
@@ -259,7 +235,7 @@ void daemon_start(struct daemon *d, uint64_t term)
 	struct broker_host host = {d, host_append, host_barrier, host_hole, host_reserve,
 	    host_send, host_deliverable, host_close};
 	uint64_t end = w->variant == WORLD_OLD_END && j->older_end ? j->older_end : j->end;
-	struct broker_log log = {j, daemon_read, daemon_next};
+	struct broker_log log = {j, jm_log_read, jm_log_next};
 	uint64_t at = 0;
 	trace("start", term, j->count, end, w->boot_ms);
 	d->broker = broker_new(&host);
@@ -554,11 +530,11 @@ static void make_space(struct daemon *d)
 		move(d, index, false);
 }
 
-/* As daemon_next(), but it says which record has gone bad. */
+/* As jm_log_next(), but it says which record has gone bad. */
 static enum rmq_error look(void *journal, uint64_t index, uint64_t *found,
     enum record_kind *kind, struct slice *payload)
 {
-	enum rmq_error err = daemon_next(journal, index, found, kind, payload);
+	enum rmq_error err = jm_log_next(journal, index, found, kind, payload);
 	return !err && jm_read(journal, *found)->rotten ? RMQ_E_CORRUPT : err;
 }
 
@@ -577,7 +553,7 @@ static void pull(struct link *l)
 			return;
 		}
 		if (d.history) {
-			struct broker_log log = {l->daemon->journal, daemon_read, look};
+			struct broker_log log = {l->daemon->journal, jm_log_read, look};
 			broker_history(b, l->id, &log);
 			continue;
 		}

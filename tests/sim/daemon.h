@@ -56,12 +56,6 @@ uint64_t daemon_due(const struct daemon *d);
 /* Whether a younger one's records are committed: this one knows less than the disks. */
 bool daemon_past(const struct daemon *d);
 
-/* broker_log over a journal_model. */
-enum rmq_error daemon_read(
-    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload);
-enum rmq_error daemon_next(void *journal, uint64_t index, uint64_t *found,
-    enum record_kind *kind, struct slice *payload);
-
 struct wall_time daemon_wall(const struct daemon *d);
 struct lease_time daemon_lease_now(const struct daemon *d);
 

@@ -45,6 +45,30 @@ const struct jm_record *jm_read(const struct journal_model *j, uint64_t index)
 	return index >= 1 && index <= j->count ? &j->log[index - 1] : NULL;
 }
 
+enum rmq_error jm_log_read(
+    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	const struct jm_record *r = jm_read(journal, index);
+	if (!r || r->hole)
+		return RMQ_E_NOTHING;
+	*kind = r->kind;
+	*payload = slice_of(r->payload, r->len);
+	return RMQ_E_OK;
+}
+
+enum rmq_error jm_log_next(void *journal, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload)
+{
+	const struct journal_model *j = journal;
+	for (; index <= j->count; index++) {
+		if (jm_log_read(journal, index, kind, payload) == RMQ_E_OK) {
+			*found = index;
+			return RMQ_E_OK;
+		}
+	}
+	return RMQ_E_NOTHING;
+}
+
 bool jm_idle(const struct journal_model *j)
 {
 	return j->op_count == 0 && j->answer_count == 0;
@@ -165,6 +189,10 @@ static void make_hole(void *arg, uint64_t index)
 		return;
 	j->log[index - 1].hole = true;
 	j->bytes -= j->log[index - 1].len;
+	if (!j->forgets)
+		return;
+	free(j->log[index - 1].payload);
+	j->log[index - 1].payload = NULL;
 }
 
 void jm_append(struct journal_model *j, uint64_t n, enum record_kind kind, struct slice payload)

@@ -93,6 +93,7 @@ struct journal_model {
 	void (*committed)(void *arg, uint64_t index, const struct jm_record *r);
 	/* Told when something was asked for that a journal refuses. */
 	void (*refused)(void *arg, const char *why, uint64_t index);
+	bool forgets; /* what becomes a hole is freed: no history is kept, for long runs */
 };
 
 void jm_free(struct journal_model *j);
@@ -132,5 +133,11 @@ void jm_named_dead(struct slice payload, void (*each)(void *arg, uint64_t index)
 
 /* A record on disk, NULL if there is none at this index; a hole is one with hole set. */
 const struct jm_record *jm_read(const struct journal_model *j, uint64_t index);
+
+/* What a daemon reads: of struct broker_log, whose arg the model is. */
+enum rmq_error jm_log_read(
+    void *journal, uint64_t index, enum record_kind *kind, struct slice *payload);
+enum rmq_error jm_log_next(void *journal, uint64_t index, uint64_t *found,
+    enum record_kind *kind, struct slice *payload);
 
 #endif

@@ -3,6 +3,7 @@
 #include "actors.h"
 #include "checks.h"
 #include "daemon.h"
+#include "recovery.h"
 #include "told.h"
 #include "trace.h"
 #include "trespass.h"
@@ -81,8 +82,8 @@ static void replay(struct world *w)
 {
 	struct journal_model *j = &w->journal;
 	struct daemon *d = &w->daemons[0];
-	uint64_t newest = checks_recover(j, j->end, j->count, false);
-	uint64_t whole = checks_recover(j, 0, j->count, true);
+	uint64_t newest = recovery_digest(j, j->end, j->count, false);
+	uint64_t whole = recovery_digest(j, 0, j->count, true);
 	trace("replay", newest, whole, j->end, j->count);
 	if (newest != whole)
 		trace_fail("recovery from END %llu differs from the whole history",

@@ -7,6 +7,7 @@
 
 #include "../sim/checks.h"
 #include "../sim/maps.h"
+#include "../sim/recovery.h"
 #include "../sim/trace.h"
 
 #include "core/wire/event.h"
@@ -77,8 +78,8 @@ static void check_state(struct reading *r, const struct node *n)
 {
 	struct journal_model log = {.read = read_disk, .arg = r, .count = r->disk->last},
 			     history = {.read = read_history, .arg = r, .count = r->disk->last};
-	uint64_t mine = checks_recover(&log, newest_end(r->disk), r->disk->last, false);
-	uint64_t whole = checks_recover(&history, 0, r->disk->last, true);
+	uint64_t mine = recovery_digest(&log, newest_end(r->disk), r->disk->last, false);
+	uint64_t whole = recovery_digest(&history, 0, r->disk->last, true);
 	trace("recovered", n->slot, r->disk->last, r->common, mine);
 	if (mine != whole)
 		trace_fail("node %u: what is recovered from %llu records is not what they say",
@@ -179,7 +180,7 @@ static void start(struct reading *r, struct next *x)
 	x->broker = broker_new(&host);
 	assert(x->broker);
 	enum rmq_error err =
-	    checks_read(x->broker, &log, newest_end(r->disk), r->disk->last, &at);
+	    recovery_read(x->broker, &log, newest_end(r->disk), r->disk->last, &at);
 	if (err)
 		trace_fail(
 		    "a recovered log is not read: record %llu: %s", U(at), error_text(err));

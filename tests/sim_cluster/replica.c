@@ -4,7 +4,7 @@
  */
 #include "cluster.h"
 
-#include "../sim/checks.h"
+#include "../sim/recovery.h"
 #include "../sim/trace.h"
 
 #include "core/wire/event.h"
@@ -67,8 +67,8 @@ void replica_check(struct cluster *c, const struct node *n)
 		check_parts(c, n, end);
 	struct journal_model log = {
 	    .read = s->journal.read, .arg = s->journal.arg, .count = last};
-	uint64_t mine = checks_recover(&log, end, last, false);
-	uint64_t whole = checks_recover(&c->world.journal, 0, last, true);
+	uint64_t mine = recovery_digest(&log, end, last, false);
+	uint64_t whole = recovery_digest(&c->world.journal, 0, last, true);
 	trace("replica", n->slot, last, end, mine);
 	if (mine != whole)
 		trace_fail("node %u: recovery of %llu records from END %llu differs from the "
