@@ -314,8 +314,32 @@
 	X(SPENT_LEADS, "a leader whose disk has no room for any record leads on", \
 	    "illness stops")
 
+/* Those of many cells, for tests/sim_cells. */
+#define RMQ_CELLS_VARIANTS(X) \
+	X(GONE_UNFROZEN, "a queue is let go while more may come to it") \
+	X(GONE_LEASED, "a queue is let go while messages of it are leased") \
+	X(GONE_BY_ANY, "who has not frozen a queue may let it go") \
+	X(HOLD_OUTLIVES, "a hold does not end with its connection") \
+	X(HOLD_HANDS_OUT, "what is held to be moved is handed out") \
+	X(HELD_LOSES, "what may be copied already is cancelled and purged") \
+	X(OPEN_ANY, "a copy is opened with another token than its own") \
+	X(OPEN_KEEPS, "a copy that was given up can still be opened") \
+	X(BEGIN_DROPS, "a copy that begins drops those of others") \
+	X(AWAY_FORGOTTEN, "a checkpoint forgets where queues have gone") \
+	X(COPIES_FORGOTTEN, "a checkpoint forgets that a queue is a copy that arrives") \
+	X(BINDINGS_STAY, "what a queue is bound to does not go with it") \
+	X(IDS_STAY, "the ids that a queue remembers do not go with it") \
+	X(NUMBERS_STAY, "a queue that was moved numbers anew") \
+	X(LEASES_STAY, "a lease of the cell before settles what is leased in this one") \
+	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since") \
+	X(FURTHER_HERE, "what is for a queue elsewhere makes one here") \
+	X(ROAMS_EARLY, "a client goes on elsewhere before all that it sent is answered") \
+	X(MOVER_UNFROZEN, "a mover copies the rest before it freezes the queue") \
+	X(MOVER_UNWAITING, "a mover copies while messages are leased") \
+	X(FORWARD_EARLY, "what is for a queue elsewhere is settled before it is stored there")
+
 #define RMQ_VARIANTS_LIST(X) \
-	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X) RMQ_DATABASE_VARIANTS(X)
+	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X) RMQ_DATABASE_VARIANTS(X) RMQ_CELLS_VARIANTS(X)
 /* clang-format on */
 
 #ifdef RMQ_VARIANTS
