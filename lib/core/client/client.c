@@ -60,6 +60,10 @@ struct client *client_new(const struct client_config *config, const struct clien
 	c->random = config->seed;
 	c->next_n = 1;
 	c->send_window = config->window;
+	assert(config->cell.len <= sizeof(c->roam.at.name));
+	if (config->cell.len > 0)
+		memcpy(c->roam.at.name, config->cell.data, config->cell.len);
+	c->roam.at.name_len = config->cell.len;
 	held_init(&c->held);
 	return c;
 }
@@ -70,6 +74,7 @@ void client_free(struct client *c)
 		return;
 	client_send_free(c);
 	client_recv_free(c);
+	client_cells_free(c);
 	free(c);
 }
 
@@ -139,8 +144,7 @@ bool client_connect(struct client *c, struct mono_time now, struct client_target
 		return false;
 	c->state = CONNECTING;
 	c->greeted = now;
-	*target = (struct client_target){
-	    .server = c->server, .address = slice_of(c->redirect, c->redirect_len)};
+	client_cells_target(c, target);
 	return true;
 }
 
@@ -188,7 +192,8 @@ static bool is_subscribed(const struct client *c)
 /* So may a daemon do that has served us: who waits for it asks, and goes if it says nothing. */
 static uint64_t ping_due_ms(const struct client *c)
 {
-	if (c->state != READY || !c->answers_ping || c->ping_out || c->hang_up || c->dead)
+	if (c->state != READY || !c->answers_ping || c->ping_out || c->hang_up || c->dead ||
+	    c->roam.left)
 		return CLIENT_FOREVER;
 	if (c->asking)
 		return c->heard.ms + (c->how & HELLO_FAR ? PING_FAR_MS : PING_ASKING_MS);
@@ -280,7 +285,8 @@ void client_disconnected(struct client *c, struct mono_time now)
 	/* One that ends all that it welcomes is of no use. */
 	if (c->state == READY && now.ms - c->welcomed.ms >= RETRY_MAX_MS)
 		c->failures = 0;
-	if (!c->told && !come_back(c, now))
+	bool gone = client_cells_gone(c);
+	if (!gone && !c->told && !come_back(c, now))
 		back_off(c, now);
 	c->told = c->silent = c->ping_out = c->ping_wanted = false;
 	c->in_left = 0;
@@ -291,6 +297,10 @@ void client_disconnected(struct client *c, struct mono_time now)
 	c->hang_up = false;
 	client_send_disconnected(c);
 	client_recv_disconnected(c);
+	if (gone)
+		client_cells_enter(c, now);
+	else
+		client_cells_stay(c);
 	client_note_asking(c, now);
 }
 
@@ -377,17 +387,22 @@ bool client_hangs_up(const struct client *c)
 	return c->hang_up;
 }
 
+void client_new_session(struct client *c)
+{
+	c->session = 0;
+	c->has_token = false;
+	c->answered = 0;
+	c->next_n = 1;
+	c->has_subscribed = false;
+}
+
 /* The session is gone: whether all that is unanswered may be done in a new one. */
 static bool renew_session(struct client *c)
 {
 	for (struct client_command *cmd = c->oldest; cmd; cmd = cmd->next)
 		if (cmd->flown && cmd->type != WIRE_TYPE_SETTLE)
 			return false;
-	c->session = 0;
-	c->has_token = false;
-	c->answered = 0;
-	c->next_n = 1;
-	c->has_subscribed = false;
+	client_new_session(c);
 	return true;
 }
 
@@ -429,6 +444,7 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	c->session = m->session;
 	c->window_bytes = m->window;
 	c->sandbox = tags_find_u64(m->tags, WELCOME_TAG_SANDBOX);
+	client_cells_welcome(c, m);
 	c->tries = 0;
 	c->redirects = 0;
 	client_recv_welcome(c, now);
@@ -535,7 +551,7 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 		c->heard = now;
 		c->ping_out = false;
 	}
-	while (!c->hang_up && c->state >= GREETING) {
+	while (!c->hang_up && c->state >= GREETING && !c->roam.left) {
 		struct frame f;
 		size_t len;
 		struct slice rest = slice_of(in.data + *used, in.len - *used);
@@ -551,7 +567,11 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 			break;
 		}
 		*used += len;
+		client_cells_heard(c, f.type);
 	}
+	client_cells_turn(c, now);
+	if (c->roam.left)
+		*used = in.len;
 	c->in_left = in.len - *used;
 	client_note_asking(c, now);
 }
@@ -585,11 +605,12 @@ void client_tick(struct client *c, struct mono_time now)
 	}
 	if (is_silent(c, now))
 		c->silent = true;
-	if (c->silent || now.ms >= greeting_due_ms(c))
+	if (c->silent || now.ms >= greeting_due_ms(c) || now.ms >= client_cells_due_ms(c))
 		c->hang_up = true;
 	if (c->blocked && now.ms >= c->blocked_until.ms)
 		client_try_again(c, now);
 	client_recv_tick(c, now);
+	client_cells_turn(c, now);
 }
 
 static void earlier(uint64_t *due, uint64_t at)
@@ -606,6 +627,7 @@ uint64_t client_due_ms(const struct client *c, struct mono_time now)
 	earlier(&due, greeting_due_ms(c));
 	earlier(&due, ping_due_ms(c));
 	earlier(&due, silence_due_ms(c));
+	earlier(&due, client_cells_due_ms(c));
 	if (c->state == APART && c->asking)
 		earlier(&due, c->retry_at.ms);
 	if (c->blocked)

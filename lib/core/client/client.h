@@ -49,6 +49,8 @@ struct client_config {
 	bool no_wait;  /* FULL or PAUSED ends it, instead of waiting */
 	/* The cells that the host knows, borrowed as long as the client lives; NULL: one, without a list. */
 	const struct cells *cells;
+	/* The one to begin in; empty: the home of what is asked for first, of `cells`, else without a name. */
+	struct slice cell;
 	/* It stays in the cell that the host connects it to: what is elsewhere is an error, with moved(). */
 	bool pinned;
 };

@@ -108,6 +108,11 @@ void client_on_sub_failed(
 	if (!s || s->end_sent)
 		return;
 	enum rmq_error code = client_code(m->code);
+	/* It is made in the other cell, or has come to its end with this one. */
+	if (code == RMQ_E_ELSEWHERE && (client_leaving(c) || s->ending)) {
+		s->announced = s->confirmed = false;
+		return;
+	}
 	c->progress = now;
 	sub_end(s);
 	if (c->host.sub_failed)
@@ -405,6 +410,20 @@ static void end_lost(struct client *c, struct mono_time now)
 	c->unconfirmed = unconfirmed;
 }
 
+void client_end_attached(struct client *c)
+{
+	struct held_range *r = held_first(&c->held);
+	while (r) {
+		if (r->detached) {
+			r = held_next(r);
+			continue;
+		}
+		end_range(c, ENDED_EXPIRED, r, r->first, r->end);
+		/* The host may have settled anything meanwhile. */
+		r = held_first(&c->held);
+	}
+}
+
 bool client_vouches(const struct client *c, uint64_t lease, uint64_t seq, struct mono_time now)
 {
 	const struct held_range *r = held_find(&c->held, lease, seq);
@@ -451,7 +470,7 @@ void client_on_held_back(struct client *c, struct mono_time now, const struct wi
 
 /* ---- asking ---- */
 
-static struct request *request_new(struct client *c, struct slice name)
+struct request *client_request_new(struct client *c, struct slice name)
 {
 	struct request *r = c->requests;
 	while (r->req)
@@ -466,7 +485,7 @@ static struct request *request_new(struct client *c, struct slice name)
 uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
     struct slice glob, uint32_t limit)
 {
-	struct request *r = request_new(c, glob);
+	struct request *r = client_request_new(c, glob);
 	assert(after.len <= sizeof(r->after));
 	memcpy(r->after, after.data, after.len);
 	r->after_len = after.len;
@@ -479,7 +498,7 @@ uint32_t client_transfer(struct client *c, struct mono_time now, struct slice qu
     struct slice target, uint8_t flags, uint32_t most, const struct seq_range *ranges,
     uint32_t count)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	struct writer w = writer_of(malloc(count * SEQ_RANGE_SIZE), count * SEQ_RANGE_SIZE);
 	assert(count > 0 && count <= TRANSFER_RANGES_MAX && target.len <= sizeof(r->after));
 	if (!w.p) {
@@ -502,7 +521,7 @@ uint32_t client_transfer(struct client *c, struct mono_time now, struct slice qu
 uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue, uint8_t states,
     uint64_t from, uint32_t limit)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	r->peek = true;
 	r->states = states;
 	r->from = from;
@@ -514,7 +533,7 @@ uint32_t client_peek(struct client *c, struct mono_time now, struct slice queue,
 uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue,
     enum watch_for what, uint64_t messages)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	r->watch = (uint8_t)what;
 	r->from = messages;
 	client_note_asking(c, now);
@@ -524,7 +543,7 @@ uint32_t client_watch(struct client *c, struct mono_time now, struct slice queue
 uint32_t client_buried(struct client *c, struct mono_time now, struct slice queue,
     uint64_t first, uint64_t end, uint64_t from)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	r->buried = true;
 	r->first = first;
 	r->end = end;
@@ -536,7 +555,7 @@ uint32_t client_buried(struct client *c, struct mono_time now, struct slice queu
 uint32_t client_history(struct client *c, struct mono_time now, struct slice queue,
     uint64_t seq, struct slice place)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	assert(place.len <= sizeof(r->after));
 	if (place.len > 0)
 		memcpy(r->after, place.data, place.len);
@@ -550,7 +569,7 @@ uint32_t client_history(struct client *c, struct mono_time now, struct slice que
 uint32_t client_position(
     struct client *c, struct mono_time now, struct slice queue, struct slice name)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	assert(name.len <= sizeof(r->after));
 	memcpy(r->after, name.data, name.len);
 	r->after_len = name.len;
@@ -562,7 +581,7 @@ uint32_t client_position(
 uint32_t client_kv_read(struct client *c, struct mono_time now, struct slice key, uint8_t flags,
     uint64_t since, uint64_t known)
 {
-	struct request *r = request_new(c, key);
+	struct request *r = client_request_new(c, key);
 	r->kv = true;
 	r->flags = flags;
 	r->from = since;
@@ -573,13 +592,13 @@ uint32_t client_kv_read(struct client *c, struct mono_time now, struct slice key
 
 uint32_t client_bindings(struct client *c, struct mono_time now, struct slice queue)
 {
-	struct request *r = request_new(c, queue);
+	struct request *r = client_request_new(c, queue);
 	r->bindings = true;
 	client_note_asking(c, now);
 	return r->req;
 }
 
-static struct request *request_find(struct client *c, uint32_t req)
+struct request *client_request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
 		if (c->requests[i].req == req)
@@ -587,7 +606,7 @@ static struct request *request_find(struct client *c, uint32_t req)
 	return NULL;
 }
 
-static void request_end(struct request *r)
+void client_request_end(struct request *r)
 {
 	assembly_reset(&r->large);
 	free(r->ranges);
@@ -596,7 +615,7 @@ static void request_end(struct request *r)
 
 void client_on_listed(struct client *c, struct mono_time now, const struct wire_listed *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r || m->queue.len > sizeof(r->after))
 		return;
 	/* They go to a terminal; "-" is no queue. */
@@ -631,7 +650,7 @@ static bool bindings_at(struct request *r, struct slice after, struct slice patt
 
 void client_on_bound(struct client *c, struct mono_time now, const struct wire_bound *m)
 {
-	if (!bindings_at(request_find(c, m->req), m->queue, m->pattern))
+	if (!bindings_at(client_request_find(c, m->req), m->queue, m->pattern))
 		return;
 	if (!name_valid(m->queue) || pattern_fault(m->pattern)) {
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("bad BOUND"));
@@ -645,7 +664,7 @@ void client_on_bound(struct client *c, struct mono_time now, const struct wire_b
 void client_on_bindings_end(
     struct client *c, struct mono_time now, const struct wire_bindings_end *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!bindings_at(r, m->after, m->pattern))
 		return;
 	c->progress = now;
@@ -653,14 +672,14 @@ void client_on_bindings_end(
 		r->sent = false;
 		return;
 	}
-	request_end(r);
+	client_request_end(r);
 	if (c->host.bindings_end)
 		c->host.bindings_end(c->host.arg, m->req, client_code(m->code));
 }
 
 void client_on_list_at(struct client *c, struct mono_time now, const struct wire_list_at *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r || m->after.len > sizeof(r->after))
 		return;
 	c->progress = now;
@@ -672,7 +691,7 @@ void client_on_list_at(struct client *c, struct mono_time now, const struct wire
 
 void client_on_list_end(struct client *c, struct mono_time now, const struct wire_list_end *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
@@ -680,7 +699,7 @@ void client_on_list_end(struct client *c, struct mono_time now, const struct wir
 		r->cut = r->sent = false;
 		return;
 	}
-	request_end(r);
+	client_request_end(r);
 	if (c->host.list_end)
 		c->host.list_end(c->host.arg, m->req, m->more != 0);
 }
@@ -695,7 +714,7 @@ static void peeked(struct client *c, struct request *r, const struct client_deli
 
 void client_on_peeked(struct client *c, struct mono_time now, const struct wire_peeked *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	struct client_delivery d = DELIVERY_OF(m, m->req, m->first_seq);
 	d.state = m->state;
 	d.until.ms = m->until_ms;
@@ -711,7 +730,7 @@ void client_on_peeked(struct client *c, struct mono_time now, const struct wire_
 void client_on_peeked_part(
     struct client *c, struct mono_time now, const struct wire_peeked_part *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	struct client_delivery d = DELIVERY_OF(m, m->req, m->seq);
 	d.state = m->state;
 	d.until.ms = m->until_ms;
@@ -727,11 +746,11 @@ void client_on_peeked_part(
 
 void client_on_peek_end(struct client *c, struct mono_time now, const struct wire_peek_end *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
-	request_end(r);
+	client_request_end(r);
 	if (c->host.peek_end)
 		c->host.peek_end(
 		    c->host.arg, m->req, client_code(m->code), m->more != 0, m->next);
@@ -740,23 +759,23 @@ void client_on_peek_end(struct client *c, struct mono_time now, const struct wir
 void client_on_transferred(
     struct client *c, struct mono_time now, const struct wire_transferred *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
 	bool again = r->again;
-	request_end(r);
+	client_request_end(r);
 	if (c->host.transferred)
 		c->host.transferred(c->host.arg, m, client_code(m->code), again);
 }
 
 void client_on_watched(struct client *c, struct mono_time now, const struct wire_watched *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
-	request_end(r);
+	client_request_end(r);
 	if (c->host.watched)
 		c->host.watched(c->host.arg, m->req, client_code(m->code), m->messages);
 }
@@ -764,11 +783,11 @@ void client_on_watched(struct client *c, struct mono_time now, const struct wire
 void client_on_buried_are(
     struct client *c, struct mono_time now, const struct wire_buried_are *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
-	request_end(r);
+	client_request_end(r);
 	if (m->runs.len % SEQ_RANGE_SIZE != 0)
 		client_give_up(
 		    c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad BURIED_ARE"));
@@ -779,7 +798,7 @@ void client_on_buried_are(
 void client_on_history_is(
     struct client *c, struct mono_time now, const struct wire_history_is *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	struct reader entries = reader_of(m->entries);
 	struct history_entry e;
 	struct history_waits waits;
@@ -787,7 +806,7 @@ void client_on_history_is(
 	if (!r)
 		return;
 	c->progress = now;
-	request_end(r);
+	client_request_end(r);
 	if (!tags_find(m->tags, HISTORY_IS_TAG_WAITS, &value) ||
 	    !history_waits_decode(value, &waits))
 		waits = (struct history_waits){0};
@@ -805,7 +824,7 @@ void client_on_history_is(
 
 void client_on_kv_is(struct client *c, struct mono_time now, const struct wire_kv_is *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r || !r->kv)
 		return;
 	if (!name_valid(m->key) || (m->what != KV_IS_THERE && m->what != KV_IS_DELETED)) {
@@ -826,7 +845,7 @@ void client_on_kv_is(struct client *c, struct mono_time now, const struct wire_k
 
 void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_kv_at *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r || !r->kv)
 		return;
 	c->progress = now;
@@ -835,7 +854,7 @@ void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_k
 	uint64_t known = r->asked == 0 ? m->newest : r->end;
 	if (!(m->flags & KV_MORE) && known < m->version)
 		known = m->version;
-	request_end(r);
+	client_request_end(r);
 	if (c->host.kv_at)
 		c->host.kv_at(c->host.arg, m, client_code(m->code), rows, known);
 }
@@ -843,11 +862,11 @@ void client_on_kv_at(struct client *c, struct mono_time now, const struct wire_k
 void client_on_position_is(
     struct client *c, struct mono_time now, const struct wire_position_is *m)
 {
-	struct request *r = request_find(c, m->req);
+	struct request *r = client_request_find(c, m->req);
 	if (!r)
 		return;
 	c->progress = now;
-	request_end(r);
+	client_request_end(r);
 	if (c->host.position)
 		c->host.position(c->host.arg, m->req, m->at, input_sent_find(m->tags, m->at));
 }
@@ -859,7 +878,7 @@ void client_recv_free(struct client *c)
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
 		assembly_reset(&c->subs[i].large);
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		request_end(&c->requests[i]);
+		client_request_end(&c->requests[i]);
 	held_deinit(&c->held);
 }
 
@@ -873,7 +892,7 @@ void client_recv_disconnected(struct client *c)
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		c->requests[i].again |= c->requests[i].sent;
 		c->requests[i].sent = RMQ_VARIANT(WATCH_FORGOTTEN) && c->requests[i].watch;
-		c->requests[i].cut = false;
+		c->requests[i].cut = c->requests[i].begun = false;
 		c->requests[i].rows = 0;
 		assembly_reset(&c->requests[i].large);
 	}

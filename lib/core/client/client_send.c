@@ -38,7 +38,6 @@ static bool control_room(struct client *c, size_t len)
 	return true;
 }
 
-#define CONTROL_FRAME_MAX 1024
 #define PUT(c, name, ...) \
 	do { \
 		if (control_room(c, CONTROL_FRAME_MAX)) { \
@@ -107,7 +106,7 @@ static void name_ephemeral(struct client *c, uint32_t i)
 static void put_subscriptions(struct client *c, struct mono_time now)
 {
 	/* BYE ends them all. */
-	if (c->resubscribe || c->bye)
+	if (c->resubscribe || c->bye || client_leaving(c))
 		return;
 	for (uint32_t i = 0; i < SUBSCRIPTIONS_MAX; i++) {
 		struct subscription *s = &c->subs[i];
@@ -151,14 +150,32 @@ static void put_kv_read(struct client *c, struct request *r)
 	    NO_TAGS);
 }
 
+static void put_of_cells(struct client *c, const struct request *r)
+{
+	struct slice name = slice_of(r->name, r->name_len);
+	switch ((enum cells_request)r->of_cells) {
+	case ASKS_EXPORT:
+		PUT(c, export, r->req, r->states, r->from, r->limit, name, NO_TAGS);
+		break;
+	case ASKS_CELLS:
+		PUT(c, cells, r->req, NO_TAGS);
+		break;
+	case ASKS_PLACES:
+		PUT(c, places, r->req, r->limit, slice_of(r->after, r->after_len), NO_TAGS);
+		break;
+	}
+}
+
 static void put_requests(struct client *c)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *r = &c->requests[i];
-		if (!r->req || r->sent)
+		if (!r->req || r->sent || (client_leaving(c) && !r->begun))
 			continue;
-		r->sent = true;
-		if (r->ranges)
+		r->sent = r->begun = true;
+		if (r->of_cells)
+			put_of_cells(c, r);
+		else if (r->ranges)
 			put_transfer(c, r);
 		else if (r->position)
 			PUT(c, position, r->req, slice_of(r->name, r->name_len),
@@ -189,6 +206,17 @@ static void put_requests(struct client *c)
 
 static void put_control(struct client *c, struct mono_time now)
 {
+	const struct cell_place *at = &c->roam.at;
+	if (c->roam.left) {
+		if (!c->roam.bye_put)
+			PUT(c, bye, c->answered);
+		c->roam.bye_put = true;
+		return;
+	}
+	if (c->roam.came_due)
+		PUT(c, came, slice_of(at->queue, at->queue_len),
+		    slice_of(at->token, at->token_len), NO_TAGS);
+	c->roam.came_due = false;
 	put_subscriptions(c, now);
 	put_requests(c);
 	if (client_extend_due_ms(c) <= now.ms) {
@@ -243,6 +271,9 @@ static bool may_fly(const struct client *c)
 		return false;
 	if (cmd->staged)
 		return true;
+	/* One that was taken maybe is asked about where that was. */
+	if (client_leaving(c) && !cmd->flown)
+		return false;
 	if (c->flying >= c->config.window || (sends(cmd) && c->flying >= c->send_window))
 		return false;
 	return !sends(cmd) || c->flying_bytes == 0 ||
@@ -470,8 +501,7 @@ bool client_has_room(const struct client *c)
 	return c->unanswered < c->config.window && !c->stopped && !c->dead;
 }
 
-/* A command with `len` bytes for its frame; NULL: no memory, and the client is dead. */
-static struct client_command *command_new(
+struct client_command *client_command_new(
     struct client *c, enum wire_type type, size_t len, struct slice queue, void *tag)
 {
 	struct client_command *cmd = calloc(1, sizeof(*cmd) + len + queue.len);
@@ -519,7 +549,7 @@ const struct client_command *client_send_placed(struct client *c, struct mono_ti
 	put_u64(&w, place->after);
 	put_rest(&w, place->name);
 	assert(!w.full && place->after > place->before && place->name.len > 0);
-	struct client_command *cmd = command_new(c, WIRE_TYPE_SEND, w.len, queue, tag);
+	struct client_command *cmd = client_command_new(c, WIRE_TYPE_SEND, w.len, queue, tag);
 	if (!cmd) {
 		sendbuf_free(buf);
 		return NULL;
@@ -539,7 +569,7 @@ const struct client_command *client_send_all(struct client *c, struct mono_time 
 		put_str(&further, queues[i]);
 	assert(!further.full && queues[0].len <= NAME_FULL_MAX);
 	struct client_command *cmd =
-	    command_new(c, WIRE_TYPE_SEND, further.len, queues[0], tag);
+	    client_command_new(c, WIRE_TYPE_SEND, further.len, queues[0], tag);
 	if (!cmd) {
 		sendbuf_free(buf);
 		return NULL;
@@ -630,8 +660,7 @@ static void settle_held(struct client *c, struct mono_time now,
 		client_give_up_memory(c);
 }
 
-/* Its frame is in w. */
-static const struct client_command *issue(
+const struct client_command *client_issue(
     struct client *c, struct mono_time now, struct client_command *cmd, const struct writer *w)
 {
 	assert(!w->full);
@@ -646,7 +675,8 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 {
 	assert(count > 0 && count <= SETTLE_ENTRIES_MAX);
 	size_t len = CONTROL_FRAME_MAX + (size_t)count * SETTLE_ENTRY_SIZE;
-	struct client_command *cmd = command_new(c, WIRE_TYPE_SETTLE, len, s->queue, s->tag);
+	struct client_command *cmd =
+	    client_command_new(c, WIRE_TYPE_SETTLE, len, s->queue, s->tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, len);
@@ -659,7 +689,7 @@ const struct client_command *client_settle(struct client *c, struct mono_time no
 		settle_held(c, now, s, &entries[i]);
 	}
 	frame_end(&w, begin);
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_settle_send(struct client *c, struct mono_time now,
@@ -668,7 +698,8 @@ const struct client_command *client_settle_send(struct client *c, struct mono_ti
 {
 	assert(count > 0 && count <= SETTLE_SEND_ENTRIES_MAX && batch.len <= BATCH_MAX);
 	size_t len = CONTROL_FRAME_MAX + (size_t)count * SETTLE_ENTRY_SIZE + batch.len;
-	struct client_command *cmd = command_new(c, WIRE_TYPE_SETTLE_SEND, len, queue, tag);
+	struct client_command *cmd =
+	    client_command_new(c, WIRE_TYPE_SETTLE_SEND, len, queue, tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, len);
@@ -680,7 +711,7 @@ const struct client_command *client_settle_send(struct client *c, struct mono_ti
 	put_rest(&w, batch);
 	frame_end(&w, begin);
 	cmd->bytes = (uint32_t)w.len;
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 static void put_settings(
@@ -704,7 +735,7 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
     enum wire_type type, struct slice queue, uint8_t flags, const struct client_settings *s,
     void *tag)
 {
-	struct client_command *cmd = command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
+	struct client_command *cmd = client_command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, CONTROL_FRAME_MAX);
@@ -718,14 +749,14 @@ const struct client_command *client_queue(struct client *c, struct mono_time now
 	default:
 		put_settings(&w, type, queue, s);
 	}
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_cancel(struct client *c, struct mono_time now,
     struct slice queue, const uint64_t *messages, uint32_t count, void *tag)
 {
 	size_t cap = CONTROL_FRAME_MAX + 8 * (size_t)count;
-	struct client_command *cmd = command_new(c, WIRE_TYPE_CANCEL, cap, queue, tag);
+	struct client_command *cmd = client_command_new(c, WIRE_TYPE_CANCEL, cap, queue, tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, cap);
@@ -735,13 +766,13 @@ const struct client_command *client_cancel(struct client *c, struct mono_time no
 		put_u64(&w, messages[i]);
 	frame_end(&w, begin);
 	cmd->bytes = (uint32_t)w.len;
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_bind(struct client *c, struct mono_time now,
     enum wire_type type, struct slice queue, struct slice pattern, uint8_t flags, void *tag)
 {
-	struct client_command *cmd = command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
+	struct client_command *cmd = client_command_new(c, type, CONTROL_FRAME_MAX, queue, tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, CONTROL_FRAME_MAX);
@@ -749,7 +780,7 @@ const struct client_command *client_bind(struct client *c, struct mono_time now,
 	size_t begin = frame_begin(&w, (uint8_t)type);
 	wire_bind_encode(&w, &(struct wire_bind){0, 0, flags, queue, pattern, NO_TAGS});
 	frame_end(&w, begin);
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 const struct client_command *client_kv_change(struct client *c, struct mono_time now,
@@ -760,7 +791,7 @@ const struct client_command *client_kv_change(struct client *c, struct mono_time
 	uint64_t is = version ? *version : 0;
 	if (!value.data)
 		type = WIRE_TYPE_KV_DEL;
-	struct client_command *cmd = command_new(c, type, cap, key, tag);
+	struct client_command *cmd = client_command_new(c, type, cap, key, tag);
 	if (!cmd)
 		return NULL;
 	struct writer w = writer_of(cmd->frame, cap);
@@ -769,7 +800,7 @@ const struct client_command *client_kv_change(struct client *c, struct mono_time
 		    &w, &(struct wire_kv_put){0, 0, flags, is, key, NO_TAGS, value});
 	else
 		wire_put_kv_del(&w, &(struct wire_kv_del){0, 0, flags, is, key, NO_TAGS});
-	return issue(c, now, cmd, &w);
+	return client_issue(c, now, cmd, &w);
 }
 
 /* ---- answers ---- */
@@ -936,7 +967,7 @@ static bool split(struct client *c, struct client_command *cmd, uint32_t at)
 	if (!c->host.split || !c->host.split(c->host.arg, cmd, at, &tag))
 		return false;
 	struct client_command *first =
-	    command_new(c, WIRE_TYPE_SEND, head.len, cmd->queue, tag);
+	    client_command_new(c, WIRE_TYPE_SEND, head.len, cmd->queue, tag);
 	if (!first)
 		return true;
 	if (head.len > 0)
@@ -976,6 +1007,9 @@ static void refused(
 		i->flown = false;
 	go_back(c);
 	c->refused = true;
+	if (code == RMQ_E_ELSEWHERE && client_leaving(c))
+		return;
+	c->roam.circle = 0;
 	bool no_room = sends(cmd) &&
 		       (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED);
 	if (no_room && waits_for_room(c, now)) {

@@ -4,6 +4,7 @@
  *	client.c	life, progress, the connection, timers
  *	client_send.c	commands: numbers, the window, repeating, answers; all frames out
  *	client_recv.c	subscriptions, deliveries, leases, LIST and PEEK
+ *	client_cells.c	which cell it is in, and going to another one
  */
 #ifndef RMQ_CORE_CLIENT_CLIENT_STATE_H
 #define RMQ_CORE_CLIENT_CLIENT_STATE_H
@@ -64,6 +65,8 @@ struct request {
 	size_t name_len;
 	char after[NAME_FULL_MAX];
 	size_t after_len;
+	uint8_t of_cells; /* enum cells_request; 0: it is none */
+	bool begun;	  /* it was sent on this connection, and goes on there */
 	bool bindings;
 	char pattern[TOPIC_MAX]; /* … of queue `after`, after which it goes on */
 	size_t pattern_len;
@@ -82,6 +85,41 @@ struct piece {
 	struct slice bytes;
 	struct client_command *cmd; /* NULL: control frames */
 	bool last;		    /* the command's last frame */
+};
+
+/* Requests about cells: EXPORT has `what` in `states`. */
+enum cells_request { ASKS_EXPORT = 1, ASKS_CELLS, ASKS_PLACES };
+
+/* A cell, as MOVED names it. */
+struct cell_place {
+	char name[RAFT_NAME_MAX];
+	size_t name_len;
+	uint8_t *servers; /* as a daemon told them; NULL: none */
+	size_t servers_len;
+	/* Why the client goes there: */
+	char queue[NAME_FULL_MAX];
+	size_t queue_len;
+	uint8_t token[CELL_TOKEN_SIZE]; /* that CAME takes */
+	size_t token_len;
+};
+
+/*
+ * From cell to cell.  A session is of one daemon: what it took is answered there, then BYE ends it, and
+ * all that is left is asked for in the other cell, with a new one.
+ */
+struct roam {
+	struct cell_place at;	   /* no name: the contact points that the host was given */
+	char given[RAFT_NAME_MAX]; /* the name of the cell that these lead to */
+	size_t given_len;
+	struct cell_place next;
+	bool leaving; /* for `next`: nothing new is sent here */
+	bool
+	    left; /* … and all was answered: BYE goes, or has gone, and nothing is heard any more */
+	bool bye_put;
+	bool came_due; /* CAME is to be sent on this connection */
+	struct mono_time left_at;
+	uint32_t hops;	 /* since a daemon did something for it */
+	uint32_t circle; /* … or told that the queue is there */
 };
 
 struct buffer {
@@ -153,6 +191,8 @@ struct client {
 	uint32_t echoes;    /* on this connection */
 	bool unconfirmed;   /* some of what is held may not be confirmed */
 
+	struct roam roam;
+
 	struct request requests[REQUESTS_MAX];
 	uint32_t next_req;
 
@@ -185,6 +225,8 @@ struct client {
 void client_give_up(struct client *c, enum rmq_error code, struct slice text);
 void client_give_up_memory(struct client *c);
 uint64_t client_random(struct client *c);
+/* What was not done yet is done in a new session. */
+void client_new_session(struct client *c);
 /* After anything by which the client may begin to wait for the daemon, or end to. */
 void client_note_asking(struct client *c, struct mono_time now);
 
@@ -222,7 +264,22 @@ void client_send_disconnected(struct client *c);
  */
 bool client_place_refused(struct client *c);
 
+/* A command with `len` bytes for its frame; NULL: no memory, and the client is dead. */
+#define CONTROL_FRAME_MAX 1024
+struct client_command *client_command_new(
+    struct client *c, enum wire_type type, size_t len, struct slice queue, void *tag);
+/* Its frame is in w. */
+const struct client_command *client_issue(
+    struct client *c, struct mono_time now, struct client_command *cmd, const struct writer *w);
+
 /* ---- client_recv.c ---- */
+
+struct request *client_request_new(struct client *c, struct slice name);
+/* NULL: there is none of that number. */
+struct request *client_request_find(struct client *c, uint32_t req);
+void client_request_end(struct request *r);
+/* What the session holds is given back: the host is told. */
+void client_end_attached(struct client *c);
 
 void client_recv_free(struct client *c);
 void client_recv_disconnected(struct client *c);
@@ -235,5 +292,29 @@ void client_recv_tick(struct client *c, struct mono_time now);
 uint64_t client_recv_due_ms(const struct client *c);
 /* EXTEND is due at every third of the shortest lease while anything is to be extended. */
 uint64_t client_extend_due_ms(const struct client *c);
+
+/* ---- client_cells.c ---- */
+
+void client_cells_free(struct client *c);
+/* Before a connection: the first one goes where the oldest request leads. */
+void client_cells_target(struct client *c, struct client_target *target);
+/* … and a daemon has answered. */
+void client_cells_welcome(struct client *c, const struct wire_welcome *m);
+/* A frame of this type has come, and was taken. */
+void client_cells_heard(struct client *c, unsigned type);
+/* Whether nothing new may be asked of this daemon. */
+static inline bool client_leaving(const struct client *c)
+{
+	return c->roam.leaving;
+}
+/* … and the client goes now, or stays after all. */
+void client_cells_turn(struct client *c, struct mono_time now);
+/* When the connection is given up, if the daemon does not end it; CLIENT_FOREVER: not. */
+uint64_t client_cells_due_ms(const struct client *c);
+/* Whether BYE was written, so that the end of the connection leads to the other cell. */
+bool client_cells_gone(const struct client *c);
+void client_cells_enter(struct client *c, struct mono_time now);
+/* The connection was lost before that: the daemon is asked again, and may send it away again. */
+void client_cells_stay(struct client *c);
 
 #endif

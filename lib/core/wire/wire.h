@@ -734,6 +734,8 @@ const char *wire_name(unsigned type);
 #define SANDBOX_NO_NEW_PRIVS  1
 #define SANDBOX_SECCOMP	      2
 #define SANDBOX_LANDLOCK_FROM 8
+/* WELCOME: the name of the daemon's cell; not there: it was told of none. */
+#define WELCOME_TAG_CELL 5
 /* HELLO: u64 of HELLO_HOW; not there: 0. */
 #define HELLO_TAG_HOW 3
 enum {
@@ -783,6 +785,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(BEHALF, BEHALF_TAG_RIGHTS, rights) \
 	X(WELCOME, WELCOME_TAG_TOKEN, token) \
 	X(WELCOME, WELCOME_TAG_SANDBOX, sandbox) \
+	X(WELCOME, WELCOME_TAG_CELL, cell) \
 	X(DELIVER, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
