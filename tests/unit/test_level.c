@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/host/level.h"
+#include "core/raft/node_wire.h"
 
 static struct raft_config config;
 static uint64_t told[4];
@@ -89,6 +90,13 @@ static void who_reads_less_than_there_is_is_told_what_it_needs(void **state)
 	    "install there the version that the members have");
 }
 
+/* Else members of the newest version would not let each other in. */
+static void the_newest_is_what_a_node_says_by_its_features(void **state)
+{
+	(void)state;
+	assert_int_equal(NODE_LEVEL(NODE_FEATURES), level_newest());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -96,6 +104,7 @@ int main(void)
 	    T(it_is_raised_when_all_who_have_joined_read_more),
 	    T(what_needs_more_names_who_is_too_old_or_away),
 	    T(who_reads_less_than_there_is_is_told_what_it_needs),
+	    T(the_newest_is_what_a_node_says_by_its_features),
 #undef T
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@
 /*
  * Bits: PLACE is understood; STATE is sent each second, also if nothing has changed; DIED is
  * understood; WANT_HOLES is answered; FETCH is answered; TELL is understood; records of level 2 are
- * read (core/base/level.h); a JOIN is followed by SETTINGS.
+ * read (core/base/level.h); a JOIN is followed by SETTINGS; records of level 3 are read.
  */
 #define NODE_FEATURE_PLACE    1
 #define NODE_FEATURE_ALIVE    2
@@ -37,13 +37,18 @@
 #define NODE_FEATURE_TELL     32
 #define NODE_FEATURE_LEVEL_2  64
 #define NODE_FEATURE_SETTINGS 128
+#define NODE_FEATURE_LEVEL_3  256
 #define NODE_FEATURES \
 	(NODE_FEATURE_PLACE | NODE_FEATURE_ALIVE | NODE_FEATURE_DIED | NODE_FEATURE_HOLES | \
 	    NODE_FEATURE_FETCH | NODE_FEATURE_TELL | \
-	    (level_newest() >= 2 ? NODE_FEATURE_LEVEL_2 | NODE_FEATURE_SETTINGS : 0))
+	    (level_newest() >= 2 ? NODE_FEATURE_LEVEL_2 | NODE_FEATURE_SETTINGS : 0) | \
+	    (level_newest() >= 3 ? NODE_FEATURE_LEVEL_3 : 0))
 /* The newest level of records that a node with these features reads. */
-#define NODE_LEVEL(features) ((features)&NODE_FEATURE_LEVEL_2 ? UINT64_C(2) : UINT64_C(1))
-#define NODE_VERSIONS	     ((struct versions){NODE_OLDEST, NODE_VERSION})
+#define NODE_LEVEL(features) \
+	((features)&NODE_FEATURE_LEVEL_3      ? UINT64_C(3) \
+	    : (features)&NODE_FEATURE_LEVEL_2 ? UINT64_C(2) \
+					      : UINT64_C(1))
+#define NODE_VERSIONS ((struct versions){NODE_OLDEST, NODE_VERSION})
 
 /*
  * from, to: incarnations, RAFT_ID_SIZE bytes; boot: random, made when the process started;
