@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/variant.h"
+
 #define UNITS	       2	  /* the queue, and its dead letters */
 #define PAGE_FIRST     16	  /* messages in the first page */
 #define PAGE_BYTES     (4u << 20) /* a page is made smaller if it was larger */
@@ -35,7 +37,7 @@ enum step {
 /* What is asked for of each unit, in turn: first without what only a frozen queue has. */
 enum { STAGE_MESSAGES = 0 };
 static const uint8_t stages[] = {
-    WITH_SETTINGS, STAGE_MESSAGES, WITH_LIVE, WITH_IDS, WITH_POSITIONS, WITH_COUNTS};
+    WITH_SETTINGS, STAGE_MESSAGES, WITH_IDS, WITH_POSITIONS, WITH_COUNTS};
 #define STAGES_BEFORE 2
 #define STAGES	      (sizeof(stages) / sizeof(stages[0]))
 
@@ -209,16 +211,11 @@ static uint64_t longer(uint64_t look_ms)
 
 static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
 {
-	struct side *s = arg;
-	struct mover *m = s->mover;
-	if (cmd->type == WIRE_TYPE_ARRIVE || cmd->type == WIRE_TYPE_ARRIVE_STATE) {
+	struct mover *m = ((struct side *)arg)->mover;
+	(void)stale;
+	if (cmd->type == WIRE_TYPE_ARRIVE || cmd->type == WIRE_TYPE_ARRIVE_STATE)
 		m->ahead -= (uintptr_t)cmd->tag;
-		/* Y lacks what is there: it cannot be, but then it must not be moved. */
-		if (stale.len > 0 && m->step != UNDOES && m->step != ENDED)
-			undo(m, MOVER_AGAIN);
-		return;
-	}
-	if ((uintptr_t)cmd->tag == m->step)
+	else if ((uintptr_t)cmd->tag == m->step)
 		m->asking = false;
 }
 
@@ -514,7 +511,7 @@ static bool looked(struct mover *m)
 		return true;
 	}
 	m->unit = 0;
-	if (m->leased == 0) {
+	if (m->leased == 0 || RMQ_VARIANT(MOVER_UNWAITING)) {
 		copy_begins(m, false);
 		return true;
 	}
@@ -635,6 +632,8 @@ static bool go_on(struct mover *m)
 		return confirmed(m);
 	case FREEZES:
 		copy_begins(m, true);
+		if (RMQ_VARIANT(MOVER_UNFROZEN))
+			m->step = CONFIRMS;
 		return true;
 	case LETS_GO:
 		return open_copy(m);

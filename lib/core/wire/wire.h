@@ -241,16 +241,15 @@ enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
 	F(u64, first_seq) F(u32, failures) F(u64, time_ms) F(u64, until_ms) F(str, note) \
 	F(tags, tags) F(rest, data)
 /*
- * What goes with a queue besides its messages: `data` is what EXPORTED had.  LIVE: the numbers of its messages.
- * COPY: only EXPORTED: the tokens of the copies of it that arrive.
+ * What goes with a queue besides its messages: `data` is what EXPORTED had.  COPY: only EXPORTED: the tokens of
+ * the copies of it that arrive.
  */
 enum goes_with {
 	WITH_SETTINGS = 1,
 	WITH_COUNTS = 2,
 	WITH_IDS = 3,
 	WITH_POSITIONS = 4,
-	WITH_LIVE = 5,
-	WITH_COPY = 6
+	WITH_COPY = 5
 };
 #define WIRE_ARRIVE_STATE(F) \
 	F(u64, n) F(u64, answered) F(u8, what) F(str, queue) F(str, token) F(tags, tags) \
