@@ -249,7 +249,7 @@ enum goes_with {
 	WITH_COUNTS = 2,
 	WITH_IDS = 3,
 	WITH_POSITIONS = 4,
-	WITH_COPY = 5
+	WITH_COPY = 6
 };
 #define WIRE_ARRIVE_STATE(F) \
 	F(u64, n) F(u64, answered) F(u8, what) F(str, queue) F(str, token) F(tags, tags) \
