@@ -64,6 +64,9 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->waiting_ids);
 	TAILQ_INIT(&b->watching);
 	TAILQ_INIT(&b->kv_watches);
+	TAILQ_INIT(&b->aways);
+	TAILQ_INIT(&b->aways_told);
+	TAILQ_INIT(&b->away_asking);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
 	TAILQ_INIT(&b->busy);
@@ -153,6 +156,7 @@ void broker_start(struct broker *b, uint64_t term, const uint8_t secret[SESSION_
 	memcpy(b->fresh_secret, secret, sizeof(b->fresh_secret));
 	broker_make_holes_again(b);
 	broker_find_ephemerals(b);
+	broker_away_find(b);
 }
 
 struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret)
@@ -549,6 +553,9 @@ void broker_sub_free(struct broker *b, struct subscription *sub)
 	sub->queue->receivers--;
 	TAILQ_REMOVE(&sub->conn->subs, sub, of_conn);
 	sub->conn->subs_count--;
+	/* What it leaves may be told of. */
+	if (sub->queue->is_away)
+		broker_busy(b, sub->queue);
 	free(sub);
 }
 
@@ -559,6 +566,7 @@ void broker_queue_free(struct broker *b, struct queue *q)
 	broker_ids_gone(b, q);
 	bindings_remove_queue(&b->bindings, q);
 	broker_ephemeral_gone(b, q);
+	broker_away_gone(b, q);
 	owner_drop(&b->owners, q->maker);
 	queue_free(q);
 }
@@ -618,6 +626,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	conn_drop_handouts(c);
 	stop_waiting(c);
 	broker_watch_end(b, c);
+	broker_away_end(b, c);
 	broker_kv_end(b, c);
 	if (b->put_off.conn == id)
 		broker_forget_put_off(b);
@@ -860,6 +869,7 @@ void broker_flush(struct broker *b)
 	forget_idle(b);
 	wake_waiting(b);
 	broker_watch_step(b);
+	broker_away_step(b);
 	broker_kv_step(b);
 	close_sessions(b);
 	broker_checkpoint_step(b);

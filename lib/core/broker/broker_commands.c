@@ -2054,6 +2054,15 @@ static void on_places(struct broker *b, struct conn *c, const struct wire_places
 	broker_places(b, c, m);
 }
 
+static void on_away(struct broker *b, struct conn *c, const struct wire_away *m)
+{
+	if (m->flags & ~AWAY_FLAGS) {
+		broker_refuse(b, c, RMQ_E_VERSION, "unknown flag of AWAY");
+		return;
+	}
+	broker_away(b, c, m);
+}
+
 /* ---- dispatch ---- */
 
 /* The pieces of a SEND after one that was refused are passed over. */

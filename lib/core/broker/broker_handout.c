@@ -376,6 +376,8 @@ void broker_grant(struct broker *b)
 		else if (!TAILQ_EMPTY(&q->hungry))
 			hold_back(b, q);
 		q->idle_due = q->idle_due && any;
+		if (q->is_away)
+			broker_away_note(b, q, any);
 	}
 	TAILQ_CONCAT(&b->busy, &later, busy);
 }

@@ -81,6 +81,7 @@ enum need_of {
 	X(CAME,         came,         queue,       NOTHING,  0) /* its token proves it */ \
 	X(CELLS,        cells,        tags,        NOTHING,  0) \
 	X(PLACES,       places,       after,       NOTHING,  0) /* rows: broker_may_see() */ \
+	X(AWAY,         away,         flags,       NOTHING,  0) /* names: broker_granted() */ \
 	X(BYE,          bye,          answered,    NOTHING,  0)
 /* clang-format on */
 

@@ -14,6 +14,7 @@
  *	broker_ids.c	messages that are not stored again
  *	broker_resume.c	inputs that are sent in several runs
  *	broker_watch.c	clients that wait for messages to be gone, or for more
+ *	broker_away.c	what waits for the forwarder to other cells
  *	broker_history.c	what has happened to a message
  *	broker_waits.c		why one is not handed out
  *	broker_drop.c	messages that expire or are cancelled
@@ -150,6 +151,12 @@ struct conn {
 		uint64_t messages;
 		uint8_t what;
 	} watch;
+	TAILQ_ENTRY(conn) away_asking; /* while away.asks */
+	struct {
+		bool asks;
+		bool now;
+		uint32_t req;
+	} away;
 	struct kv_watch *kv_watch; /* what it waits for in the map; NULL: nothing */
 	bool stalled;		   /* its first handout waits for a record in flight */
 	bool closed;		   /* the host was told to close it */
@@ -285,6 +292,10 @@ struct broker {
 	uint64_t ids_forgotten;		  /* in this turn */
 	TAILQ_HEAD(, conn) watching;
 	uint32_t watching_count;
+	TAILQ_HEAD(away_list, queue) aways; /* told of to nobody yet */
+	struct away_list aways_told;
+	TAILQ_HEAD(, conn) away_asking; /* who asked for longest is first */
+	uint32_t away_asking_count;
 	TAILQ_HEAD(, queue) roomy;
 	TAILQ_HEAD(, kv_watch) kv_watches; /* who was looked for longest ago is first */
 	uint32_t kv_watches_count;
@@ -555,6 +566,20 @@ uint64_t broker_ids_until(const struct broker *b);
 /* Journals them, if the queue remembers any. */
 void broker_emit_hashes(
     struct broker *b, const struct queue *q, const struct id_hashes *h, uint32_t count);
+
+/* ---- broker_away.c ---- */
+
+void broker_away(struct broker *b, struct conn *c, const struct wire_away *m);
+/* The connection asks no more: it ends. */
+void broker_away_end(struct broker *b, struct conn *c);
+/* What of q is ready, and who receives from it, has changed: whether any is. */
+void broker_away_note(struct broker *b, struct queue *q, bool any);
+/* q goes. */
+void broker_away_gone(struct broker *b, struct queue *q);
+/* Recovery is over: those with something ready are found. */
+void broker_away_find(struct broker *b);
+/* Tells those who ask. */
+void broker_away_step(struct broker *b);
 
 /* ---- broker_watch.c ---- */
 

@@ -93,7 +93,8 @@ static bool owes_bye(const struct client *c)
 /* Whether it may take as long as it likes: the daemon has it, and what it is for is others' to do. */
 static bool is_patient(const struct client *c, const struct request *r)
 {
-	bool waits = r->watch == WATCH_GONE || (r->kv && (r->flags & KV_WAIT));
+	bool waits = r->watch == WATCH_GONE || (r->kv && (r->flags & KV_WAIT)) ||
+		     (r->away && !(r->flags & AWAY_NOW));
 	return waits && r->sent && c->state == READY;
 }
 

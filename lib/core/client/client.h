@@ -221,6 +221,8 @@ struct client_host {
 	/* A row of client_places(), and its end. */
 	void (*place_is)(void *arg, const struct wire_place_is *row);
 	void (*places_end)(void *arg, uint32_t req, bool more);
+	/* An answer to client_away(): names, str each; more: others were left out. */
+	void (*aways)(void *arg, uint32_t req, bool more, struct slice names);
 	/*
 	 * The client has given up: NO_DAEMON, TIMEOUT, UNMET (of client_watch()), FULL, PAUSED (no progress in time),
 	 * UNKNOWN_SESSION, VERSION, PROTOCOL, DENIED….  Once; nothing is sent any more.
@@ -540,6 +542,12 @@ uint32_t client_cells(struct client *c, struct mono_time now);
 /* Exceptions from "each name lives at its home": by place_is(), then places_end(). */
 uint32_t client_places(
     struct client *c, struct mono_time now, struct slice after, uint32_t limit);
+
+/*
+ * Queues NAME.away with something ready and no receiver, as AWAY says (wire.h): by aways().  Unless it is
+ * to be now it does not matter how long that takes.  When the connection is lost, it is asked for all.
+ */
+uint32_t client_away(struct client *c, struct mono_time now, uint8_t flags);
 
 /* ---- the end ---- */
 

@@ -598,6 +598,15 @@ uint32_t client_bindings(struct client *c, struct mono_time now, struct slice qu
 	return r->req;
 }
 
+uint32_t client_away(struct client *c, struct mono_time now, uint8_t flags)
+{
+	struct request *r = client_request_new(c, slice_of("", 0));
+	r->away = true;
+	r->flags = flags;
+	client_note_asking(c, now);
+	return r->req;
+}
+
 struct request *client_request_find(struct client *c, uint32_t req)
 {
 	for (size_t i = 0; req && i < REQUESTS_MAX; i++)
@@ -871,6 +880,24 @@ void client_on_position_is(
 		c->host.position(c->host.arg, m->req, m->at, input_sent_find(m->tags, m->at));
 }
 
+void client_on_aways(struct client *c, struct mono_time now, const struct wire_aways *m)
+{
+	struct request *r = client_request_find(c, m->req);
+	struct reader names = reader_of(m->names);
+	if (!r || !r->away)
+		return;
+	while (reader_left(&names) > 0 && !names.bad)
+		names.bad |= !name_valid(get_str(&names));
+	if (names.bad) {
+		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad AWAYS"));
+		return;
+	}
+	c->progress = now;
+	client_request_end(r);
+	if (c->host.aways)
+		c->host.aways(c->host.arg, m->req, m->more, m->names);
+}
+
 /* ---- the connection ---- */
 
 void client_recv_free(struct client *c)
@@ -893,6 +920,9 @@ void client_recv_disconnected(struct client *c)
 		c->requests[i].again |= c->requests[i].sent;
 		c->requests[i].sent = RMQ_VARIANT(WATCH_FORGOTTEN) && c->requests[i].watch;
 		c->requests[i].cut = c->requests[i].begun = false;
+		/* An answer that did not come may have told of some. */
+		if (c->requests[i].away)
+			c->requests[i].flags |= AWAY_ALL;
 		c->requests[i].rows = 0;
 		assembly_reset(&c->requests[i].large);
 	}

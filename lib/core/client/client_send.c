@@ -182,6 +182,8 @@ static void put_requests(struct client *c)
 			    slice_of(r->after, r->after_len), NO_TAGS);
 		else if (r->kv)
 			put_kv_read(c, r);
+		else if (r->away)
+			PUT(c, away, r->req, r->flags, NO_TAGS);
 		else if (r->history)
 			PUT(c, history, r->req, r->from, slice_of(r->name, r->name_len),
 			    slice_of(r->after, r->after_len), NO_TAGS);

@@ -59,6 +59,7 @@ struct request {
 	uint32_t rows;	      /* of KV_READ, on this connection */
 	uint64_t asked;	      /* … and the `from` that it was sent with */
 	bool kv;	      /* KV_READ of changes after `from`, of `flags` */
+	bool away;	      /* AWAY, with `flags` */
 	bool history;	      /* from place `after` */
 	bool position;	      /* of the input `after` */
 	char name[UINT8_MAX]; /* glob, or queue */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/bits.h"
+#include "core/base/cells.h"
 #include "core/base/memory.h"
 #include "core/base/name.h"
 #include "core/base/variant.h"
@@ -77,6 +78,7 @@ struct queue *queue_new(
 	q->ledger = ledger;
 	q->next_seq = 1;
 	q->is_dead = name_is_dead(name);
+	q->is_away = cells_is_away(name);
 	memcpy(q->name, name.data, name.len);
 	RB_INIT(&q->batches);
 	RB_INIT(&q->ranges);

@@ -203,7 +203,10 @@ struct queue {
 	bool is_roomy;
 	bool idle_due; /* it became empty: tell its receivers */
 	bool is_dead;  /* a dead-letter queue: counts no attempts */
-	bool ends;     /* it is being removed, in several turns: it takes no messages */
+	bool is_away;  /* what is for a queue of another cell */
+	uint8_t away;  /* in which list of these it is; 0: in none (broker_away.c) */
+	TAILQ_ENTRY(queue) aways;
+	bool ends; /* it is being removed, in several turns: it takes no messages */
 	uint32_t id;
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;

@@ -263,6 +263,13 @@ enum goes_with {
 #define WIRE_CELLS(F) F(u32, req) F(tags, tags)
 /* Asks for the places of base names after `after`, at most `limit`. */
 #define WIRE_PLACES(F) F(u32, req) F(u32, limit) F(str, after) F(tags, tags)
+/*
+ * Asks for the queues NAME.away that have something ready and no receiver, once there is one: each is told of
+ * once.  AWAY_ALL: those that were told of are told of again.  AWAY_NOW: there is an answer at once.  One at a
+ * time on a connection: an earlier one is answered then.
+ */
+enum { AWAY_ALL = 1, AWAY_NOW = 2, AWAY_FLAGS = 3 };
+#define WIRE_AWAY(F) F(u32, req) F(u8, flags) F(tags, tags)
 /* Ends the session: nothing of it is remembered. */
 #define WIRE_BYE(F) F(u64, answered)
 
@@ -417,6 +424,8 @@ enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
 /* cell: AWAY: where it went to. */
 #define WIRE_PLACE_IS(F)   F(u32, req) F(u8, state) F(str, name) F(str, cell) F(tags, tags)
 #define WIRE_PLACES_END(F) F(u32, req) F(u8, more) F(tags, tags)
+/* names: str each.  more: there are others, ask again. */
+#define WIRE_AWAYS(F) F(u32, req) F(u8, more) F(tags, tags) F(rest, names)
 /* The last frame of a connection. */
 #define WIRE_ERROR(F) F(u8, code) F(str, text)
 
@@ -458,7 +467,8 @@ enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
 	X(39, EXPORT,       export,       WIRE_EXPORT) \
 	X(40, CAME,         came,         WIRE_CAME) \
 	X(41, CELLS,        cells,        WIRE_CELLS) \
-	X(42, PLACES,       places,       WIRE_PLACES)
+	X(42, PLACES,       places,       WIRE_PLACES) \
+	X(43, AWAY,         away,         WIRE_AWAY)
 
 /* In front of HELLO; only the connection's owner looks at it, the broker knows none. */
 #define WIRE_GATE_FRAMES(X) \
@@ -505,7 +515,8 @@ enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
 	X(105, EXPORTED,    exported,     WIRE_EXPORTED) \
 	X(106, CELLS_ARE,   cells_are,    WIRE_CELLS_ARE) \
 	X(107, PLACE_IS,    place_is,     WIRE_PLACE_IS) \
-	X(108, PLACES_END,  places_end,   WIRE_PLACES_END)
+	X(108, PLACES_END,  places_end,   WIRE_PLACES_END) \
+	X(109, AWAYS,       aways,        WIRE_AWAYS)
 /* clang-format on */
 
 enum wire_type {
