@@ -27,7 +27,7 @@ static struct gather {
 	bool has_attributes; /* `attributes` is in use */
 	struct delivery_frame frame[DELIVER_FRAMES];
 	struct slice piece[DELIVER_PIECES];
-	uint8_t attributes[BATCH_MAX]; /* of the newest frame */
+	uint8_t attributes[DELIVERY_MEMORY]; /* of the newest frame */
 } gather;
 
 static void gather_write(void)

@@ -133,7 +133,7 @@ static void store(struct world *w, uint64_t count)
 
 static void check_delivery(struct world *w, const struct delivery *d)
 {
-	static uint8_t memory[BATCH_MAX];
+	static uint8_t memory[DELIVERY_MEMORY];
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	struct frame frame;

@@ -46,7 +46,7 @@ static void check_deliver(const struct delivery *d, struct slice payload)
 /* All frames of a delivery together hold what was wanted, or the payload is bad. */
 static void check_delivery(const struct delivery *d, struct slice payload)
 {
-	static uint8_t memory[BATCH_MAX];
+	static uint8_t memory[DELIVERY_MEMORY];
 	struct delivery_cursor c;
 	struct delivery_frame f;
 	struct frame frame;

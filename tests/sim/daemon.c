@@ -540,7 +540,7 @@ static enum rmq_error look(void *journal, uint64_t index, uint64_t *found,
 
 static void pull(struct link *l)
 {
-	static uint8_t memory[BATCH_MAX];
+	static uint8_t memory[DELIVERY_MEMORY];
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
 	struct delivery d;

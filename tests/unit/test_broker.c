@@ -143,7 +143,7 @@ static enum rmq_error look(
 
 static void pull(uint64_t conn)
 {
-	static uint8_t memory[BATCH_MAX];
+	static uint8_t memory[DELIVERY_MEMORY];
 	struct delivery d;
 	struct delivery_cursor c;
 	struct delivery_frame f;

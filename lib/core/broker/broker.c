@@ -1142,6 +1142,7 @@ static void add_queue(struct digest *d, struct queue *q)
 	add_u64(d, q->counts.dead);
 	add_u64(d, q->counts.lost);
 	add_u64(d, q->counts.ids_early);
+	add_u64(d, q->ids_seed);
 	add_u64(d, q->unfinished_bytes);
 	for (uint32_t n = q->ids.first; n != q->ids.end; n++) {
 		add_u64(d, ids_at(&q->ids, n)->hash);

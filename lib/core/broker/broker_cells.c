@@ -29,3 +29,24 @@ void broker_places(struct broker *b, struct conn *c, const struct wire_places *m
 {
 	ANSWER(b, c, places_end, m->req, false, NO_TAGS);
 }
+
+enum rmq_error broker_arriving_may(
+    const struct broker *b, struct slice name, struct slice token)
+{
+	(void)b, (void)name, (void)token;
+	return RMQ_E_STALE;
+}
+
+struct queue *broker_arriving_queue(
+    const struct broker *b, struct slice name, struct slice token)
+{
+	(void)b, (void)name, (void)token;
+	return NULL;
+}
+
+struct queue *broker_arriving_make(
+    struct broker *b, struct slice name, struct slice token, const struct owner *maker)
+{
+	(void)b, (void)name, (void)token, (void)maker;
+	return NULL;
+}

@@ -230,7 +230,7 @@ static void write_settings(struct broker *b, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
-	uint8_t bytes[3 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX +
+	uint8_t bytes[4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX +
 		      QUEUE_DROPPED_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put_u64(&tags, PART_QUEUE_TAG_LOST, n->lost);
@@ -239,6 +239,7 @@ static void write_settings(struct broker *b, const struct queue *q)
 	if (!RMQ_VARIANT(RATE_FORGOTTEN))
 		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
 	broker_put_dropped(&tags, PART_QUEUE_TAG_DROPPED, n);
+	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_SEED, q->ids_seed);
 	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_EARLY, n->ids_early);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),

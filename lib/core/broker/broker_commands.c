@@ -137,6 +137,11 @@ bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered
 	return take(b, c, n, answered);
 }
 
+bool broker_take_next(struct broker *b, struct conn *c, uint64_t n, uint64_t answered)
+{
+	return take_or(b, c, n, answered, answer);
+}
+
 /* Command n is not looked at any further. */
 static void fail_unseen(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
     enum rmq_error code, const char *text)
@@ -958,7 +963,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 	if (!resumes(b, c, m, &resume) || !few_enough(b, c, m, &batch, queues.count) ||
 	    !all_take(b, c, m, &queues, &batch))
 		return;
-	struct id_hashes *ids = broker_ids_of(b, batch.attributes, batch.count);
+	struct id_hashes *ids =
+	    broker_ids_of(b, broker_queue_named(b, m->queue), batch.attributes, batch.count);
 	if (topic_with_ids(b, c, m, ids))
 		return;
 	struct queue *q = broker_queue_named(b, m->queue);
@@ -1134,7 +1140,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	if (m->part == 0)
 		c->unrouted = 0;
 	if (m->flags & SEND_TOPIC && m->part == 0) {
-		struct id_hashes *id = broker_ids_of(b, attributes, 1);
+		struct id_hashes *id = broker_ids_of(b, NULL, attributes, 1);
 		bool no = topic_with_ids(b, c, m, id);
 		if (!id)
 			no = !queues_of_topic(b, c, m, &queues);
@@ -1155,7 +1161,7 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 	uint64_t bytes = before + m->data.len;
 	struct id_hashes *ids = NULL;
 	if (taken && m->part == 0)
-		c->piece_id = broker_id_hash(b, attributes, 0);
+		c->piece_id = broker_id_hash(b, t.queue[0], attributes, 0);
 	if (taken && c->piece_id && (m->part == 0 || !(m->flags & SEND_MORE))) {
 		ids = memory_new(sizeof(*ids));
 		ids->of[0] = c->piece_id;

@@ -14,7 +14,7 @@
 #include "core/base/variant.h"
 
 /* PART_QUEUE without names and its maker. */
-#define QUEUE_PART_MAX	   (96 + 3 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
+#define QUEUE_PART_MAX	   (96 + 4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
 #define EPHEMERAL_PART_MAX 18
 
 /* ---- the open record ---- */
@@ -72,7 +72,8 @@ static void before_event(struct broker *b, uint8_t type)
 static void after_event(struct broker *b, uint8_t type, size_t len)
 {
 	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE ||
-	    type == EVENT_TYPE_BIND || type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE)
+	    type == EVENT_TYPE_COME || type == EVENT_TYPE_COME_IDS || type == EVENT_TYPE_BIND ||
+	    type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);
@@ -1387,6 +1388,15 @@ static enum rmq_error apply_part_answer(
 	return RMQ_E_OK;
 }
 
+static void set_dropped(struct queue_counts *n, struct slice tags)
+{
+	struct slice dropped = NO_TAGS;
+	(void)tags_find(tags, PART_QUEUE_TAG_DROPPED, &dropped);
+	struct reader in = reader_of(dropped);
+	for (int why = DROPPED_EXPIRED; why < DROPPED_WHYS && reader_left(&in) > 0; why++)
+		n->dropped[why] = get_u64(&in);
+}
+
 static enum rmq_error apply_part_queue(
     struct broker *b, const struct event_place *at, const struct event_part_queue *e)
 {
@@ -1407,11 +1417,8 @@ static enum rmq_error apply_part_queue(
 	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
 	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST),
 	    tags_find_u64(e->tags, PART_QUEUE_TAG_IDS_EARLY), {0}};
-	struct slice dropped = NO_TAGS;
-	(void)tags_find(e->tags, PART_QUEUE_TAG_DROPPED, &dropped);
-	struct reader in = reader_of(dropped);
-	for (int why = DROPPED_EXPIRED; why < DROPPED_WHYS && reader_left(&in) > 0; why++)
-		q->counts.dropped[why] = get_u64(&in);
+	q->ids_seed = tags_find_u64(e->tags, PART_QUEUE_TAG_IDS_SEED);
+	set_dropped(&q->counts, e->tags);
 	return RMQ_E_OK;
 }
 
@@ -1440,7 +1447,8 @@ static enum rmq_error apply_part_ids(
 	for (size_t i = 0; i < e->ids.len; i += 16) {
 		struct id id = {load_u64(e->ids.data + i), load_u64(e->ids.data + i + 8),
 		    numbered ? load_u64(numbers.data + i / 2) : 0};
-		if (id.ms > at->lease.ms)
+		/* It may have come from another cell, and be older than this one's lease time. */
+		if ((int64_t)(at->lease.ms - id.ms) < 0)
 			return RMQ_E_CORRUPT;
 		if (RMQ_VARIANT(IDS_TURNED))
 			ids_add(&q->ids, id);
@@ -1627,6 +1635,184 @@ static enum rmq_error apply_part_pending(
 		ledger_add(&b->ledger, large->part[i].record, 1, 0);
 	broker_unfinished_add(b, p, at->lease);
 	return RMQ_E_OK;
+}
+
+/* ---- a queue that comes from another cell ---- */
+
+/* The state of messages that come as they are. */
+struct as_it_is {
+	uint8_t flags;
+	uint32_t failures;
+	uint64_t until_ms;
+	uint64_t expire_ms;
+};
+
+/* Messages [first, first + count), of one priority and with their keys, are in q. */
+static void come_in(
+    struct queue *q, uint64_t first, uint32_t count, uint8_t priority, const struct as_it_is *s)
+{
+	struct range *r = queue_add_range(q, first, count, count);
+	r->priority = priority;
+	if (s->expire_ms > 0)
+		expiry_add(q, first, count, count, s->expire_ms, s->flags & COME_OWN);
+	if (s->until_ms == 0)
+		queue_make_ready(q, r, 0, s->failures);
+	else if (s->flags & COME_WALL)
+		queue_make_waiting(q, r, (struct wall_time){s->until_ms}, 0, s->failures);
+	else
+		queue_make_delayed(q, r, (struct lease_time){s->until_ms}, 0, s->failures);
+}
+
+/* The queue to which messages from `first` on come; NULL: *err says whether they are passed over. */
+static struct queue *comes_to(struct broker *b, const struct event_place *at, uint32_t id,
+    uint64_t first, uint32_t count, uint8_t flags, enum rmq_error *err)
+{
+	struct queue *q = broker_queue(b, id);
+	*err = RMQ_E_OK;
+	if (!queue_wants(b, at, id))
+		return NULL;
+	if (flags & ~COME_FLAGS) {
+		*err = RMQ_E_VERSION;
+		return NULL;
+	}
+	/* Between pieces of its part: that of later ones, or it came before. */
+	if (q && first >= wanted_below(b, id)) {
+		q->newest = NULL;
+		return NULL;
+	}
+	if (!q)
+		q = broker_gap_queue(b, id);
+	if (q && first >= q->next_seq && first <= SEQ_MAX - count)
+		return q;
+	*err = RMQ_E_CORRUPT;
+	return NULL;
+}
+
+static enum rmq_error apply_come(
+    struct broker *b, const struct event_place *at, const struct event_come *e)
+{
+	struct brought m;
+	enum rmq_error err = brought_by(b, at, e->queue, e->tags, e->batch, &m);
+	if (err)
+		return err;
+	uint32_t count = m.batch.count;
+	struct queue *q = comes_to(b, at, e->queue, e->first_seq, count, e->flags, &err);
+	if (!q)
+		return err;
+	queue_adds_of(q, 0);
+	bool came = e->note.len > 0 || e->tags.len > 0;
+	if (came)
+		q->newest = NULL;
+	struct batch *batch = queue_add_batch(
+	    q, at->record, e->first_seq, count, batch_weight(&m.batch), m.offset, 0, 1);
+	if (came && !set_origin(q, batch, e->note, e->tags))
+		return RMQ_E_CORRUPT;
+	if (came)
+		q->newest = NULL;
+	q->next_seq = e->first_seq + count;
+	q->counts.sent += count;
+	struct as_it_is s = {
+	    e->flags, e->failures, e->until_ms, tags_find_u64(e->tags, EVENT_TAG_EXPIRE)};
+	lanes_add_keys(q, e->first_seq, count, m.batch.attributes, 0);
+	for (uint32_t i = 0, end; i < count; i = end) {
+		uint8_t priority;
+		end = lanes_alike(m.batch.attributes, i, count, &priority);
+		come_in(q, e->first_seq + i, end - i, priority, &s);
+	}
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_come_large(
+    struct broker *b, const struct event_place *at, const struct event_come_large *e)
+{
+	enum rmq_error err;
+	struct queue *q = broker_queue(b, e->queue);
+	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
+	bool whole = p && p->n == e->n && p->large->parts == e->parts;
+	bool wanted = queue_wants(b, at, e->queue);
+	if (wanted && !whole)
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	q = comes_to(b, at, e->queue, e->seq, 1, e->flags, &err);
+	if (!q && wanted)
+		broker_drop_pending(b, p);
+	if (!q)
+		return err;
+	struct large *large = large_new(e->parts);
+	memcpy(large, p->large, sizeof(*large) + e->parts * sizeof(large->part[0]));
+	/* The batch charges the records before the pending message lets go of them. */
+	struct batch *batch = queue_add_large(q, large, e->seq, p->bytes, e->time_ms, 1);
+	struct lane lane = p->lane;
+	broker_drop_pending(b, p);
+	if (!set_origin(q, batch, e->note, e->tags))
+		return RMQ_E_CORRUPT;
+	q->next_seq = e->seq + 1;
+	q->counts.sent++;
+	if (lane.key > 0)
+		keys_add(q, e->seq, 1, &lane.key);
+	struct as_it_is s = {
+	    e->flags, e->failures, e->until_ms, tags_find_u64(e->tags, EVENT_TAG_EXPIRE)};
+	come_in(q, e->seq, 1, lane.priority, &s);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+/* Another user has made q. */
+static void set_maker(struct broker *b, struct queue *q, struct slice tags)
+{
+	struct event_maker maker;
+	if (!event_maker_find(tags, &maker))
+		return;
+	struct owner *before = q->maker, *o = owner_use(&b->owners, maker.node, maker.uid);
+	b->ledger.part_bytes -= queue_part_bytes(q);
+	before->queues--;
+	before->bindings -= q->bindings_count;
+	before->ids -= ids_count(&q->ids);
+	q->maker = o;
+	o->queues++;
+	o->bindings += q->bindings_count;
+	o->ids += ids_count(&q->ids);
+	owner_drop(&b->owners, before);
+	b->ledger.part_bytes += queue_part_bytes(q);
+}
+
+static enum rmq_error apply_come_state(
+    struct broker *b, const struct event_place *at, const struct event_come_state *e)
+{
+	struct queue *q = broker_queue(b, e->queue);
+	uint64_t lease = tags_find_u64(e->tags, COME_STATE_TAG_LEASE);
+	/* A receipt of the other cell is none of a lease here. */
+	if (sessions_want(b, at) && lease > b->lease && !RMQ_VARIANT(LEASES_STAY))
+		b->lease = lease;
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!q)
+		q = broker_gap_queue(b, e->queue);
+	if (!q || e->next_seq < q->next_seq || e->next_seq > SEQ_MAX)
+		return RMQ_E_CORRUPT;
+	if (!RMQ_VARIANT(NUMBERS_STAY))
+		q->next_seq = e->next_seq;
+	q->counts = (struct queue_counts){e->sent, e->delivered, e->settled, e->failed, e->dead,
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_LOST),
+	    tags_find_u64(e->tags, PART_QUEUE_TAG_IDS_EARLY), {0}};
+	set_dropped(&q->counts, e->tags);
+	q->rate_full = tags_find_u64(e->tags, PART_QUEUE_TAG_RATE);
+	q->ids_seed = tags_find_u64(e->tags, PART_QUEUE_TAG_IDS_SEED);
+	set_maker(b, q, e->tags);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_come_ids(
+    struct broker *b, const struct event_place *at, const struct event_come_ids *e)
+{
+	if (!queue_wants(b, at, e->queue))
+		return RMQ_E_OK;
+	if (!broker_queue(b, e->queue))
+		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	/* Later pieces of its part have all that are older than those of this one. */
+	if (b->pause.on && b->pause.queue == e->queue)
+		return RMQ_E_OK;
+	return apply_part_ids(b, at, &(struct event_part_ids){e->queue, e->tags, e->ids});
 }
 
 /* ---- the map: its part is that of the sessions ---- */

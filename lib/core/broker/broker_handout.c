@@ -408,12 +408,41 @@ static struct slice note_of(struct broker *b, const struct batch *m, uint64_t at
 	return slice_of(b->note, min_u64((uint64_t)len, TEXT_MAX));
 }
 
+/* What a peek of message `at` of m, and of those that follow it, says besides. */
+static struct slice peeked_tags(
+    struct broker *b, const struct handout *h, const struct batch *m, uint64_t at)
+{
+	const struct origin *o = batch_origin(m);
+	uint8_t bytes[8 + NAME_FULL_MAX];
+	struct writer w = writer_of(b->peeked, sizeof(b->peeked));
+	struct writer v = writer_of(bytes, sizeof(bytes));
+	if (notes_differ(m)) {
+		put_u64(&v, batch_origin_seq(m, at));
+		put_rest(&v, slice_str(o->queue));
+		tags_put(&w, PEEKED_TAG_ORIGIN, slice_of(v.p, v.len));
+	}
+	if (o && o->redrives > 0) {
+		store_u32(bytes, o->redrives);
+		tags_put(&w, PEEKED_TAG_REDRIVES, slice_of(bytes, 4));
+	}
+	if (h->by_wall)
+		tags_put(&w, PEEKED_TAG_WALL, NO_TAGS);
+	if (h->expire_ms > 0) {
+		store_u64(bytes, h->expire_ms);
+		bytes[8] = h->expires_own;
+		tags_put(&w, PEEKED_TAG_EXPIRE, slice_of(bytes, 9));
+	}
+	assert(!w.full && !v.full);
+	return slice_of(w.p, w.len);
+}
+
 /* Fills in where message `at` of m is; a run of at most `end - at` messages. */
 static void place(struct broker *b, const struct handout *h, const struct batch *m, uint64_t at,
     uint64_t end, struct delivery *d)
 {
 	d->first_seq = at;
 	d->note = note_of(b, m, at);
+	d->tags = h->peek ? peeked_tags(b, h, m, at) : NO_TAGS;
 	if (!m->is_large) {
 		d->count = (uint32_t)(end - at);
 		d->index = m->record->index;
@@ -626,9 +655,20 @@ bool broker_next_delivery(struct broker *b, uint64_t id, struct delivery *d)
 
 /* ---- PEEK ---- */
 
+/* When message `first` expires, NULL: it does not.  *end, at most what it was: so do those before it. */
+static const struct expiry *expiry_of(struct queue *q, uint64_t first, uint64_t *end)
+{
+	const struct expiry *x = expiry_from(q, first);
+	if (!x)
+		return NULL;
+	bool in = x->first <= first;
+	*end = min_u64(*end, in ? x->end : x->first);
+	return in ? x : NULL;
+}
+
 /* A run of messages that are in one range and one batch, as a row of the answer. */
 static void peek_run(struct broker *b, const struct conn *c, const struct wire_peek *m,
-    const struct range *r, uint64_t first, uint64_t end)
+    const struct range *r, uint64_t first, uint64_t end, const struct expiry *x)
 {
 	struct handout *h = broker_handout_new(0);
 	h->peek = true;
@@ -644,6 +684,9 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 	h->stamp = r->state == STATE_READY ? 0
 		   : r->by_wall		   ? r->until_ms
 					   : range_until(r) - b->lease_now.ms + b->wall_now.ms;
+	h->by_wall = r->state == STATE_DELAYED && r->by_wall;
+	h->expire_ms = x ? x->at_ms : 0;
+	h->expires_own = x && x->own;
 	broker_hand(b, c->id, h);
 }
 
@@ -666,7 +709,8 @@ void broker_peek(struct broker *b, struct conn *c, const struct wire_peek *m)
 			at = run ? min_u64(limit, run->first + run->count) : limit;
 		} else {
 			end = min_u64(end, first + left);
-			peek_run(b, c, m, r, first, end);
+			const struct expiry *x = expiry_of(q, first, &end);
+			peek_run(b, c, m, r, first, end, x);
 			left -= (uint32_t)(end - first);
 			at = end;
 		}

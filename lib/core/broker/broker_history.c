@@ -311,6 +311,29 @@ static void arrived(struct history *x, const struct event_dead *m)
 	put(x, HISTORY_ARRIVED, e);
 }
 
+/* From another cell, as it was there; what happened to it there is not known here. */
+static void has_come(struct history *x, uint32_t failures, uint64_t until_ms, uint8_t flags)
+{
+	x->p->attempt = 0;
+	x->p->failures = failures;
+	state_is(x, until_ms > 0 ? STATE_DELAYED : STATE_READY, until_ms, flags & COME_WALL);
+	put_plain(x, HISTORY_ARRIVED);
+}
+
+static void come(struct history *x, const struct event_come *m)
+{
+	struct batch_view batch;
+	if (m->queue == x->p->queue && !batch_peek(m->batch, &batch) &&
+	    covers(m->first_seq, batch.count, x->ask.seq))
+		has_come(x, m->failures, m->until_ms, m->flags);
+}
+
+static void come_large(struct history *x, const struct event_come_large *m)
+{
+	if (m->queue == x->p->queue && m->seq == x->ask.seq)
+		has_come(x, m->failures, m->until_ms, m->flags);
+}
+
 /* ---- parts of the checkpoint ---- */
 
 static void queue_found(struct history *x, uint32_t queue, struct slice name)
@@ -402,8 +425,18 @@ static void came_event(struct history *x, const struct event *e)
 		struct event_send send;
 		struct event_send_chunked large;
 		struct event_dead dead;
+		struct event_come come;
+		struct event_come_large come_large;
 	} m;
 	switch (e->type) {
+	case EVENT_TYPE_COME:
+		if (x->p->phase == ABSENT && event_come_decode(e->body, &m.come))
+			come(x, &m.come);
+		return;
+	case EVENT_TYPE_COME_LARGE:
+		if (x->p->phase == ABSENT && event_come_large_decode(e->body, &m.come_large))
+			come_large(x, &m.come_large);
+		return;
 	case EVENT_TYPE_CREATE:
 		if (!event_create_decode(e->body, &m.create))
 			return;

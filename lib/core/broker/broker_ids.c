@@ -14,21 +14,31 @@
 /* Those of one SEND: open addressing, twice as many places. */
 #define PLACES (2 * BATCH_MESSAGES_MAX)
 
-/* Nobody can choose an id that has the hash of another. */
-static uint64_t hash_of(const struct broker *b, struct slice id)
+uint64_t broker_ids_seed(const struct broker *b, const struct queue *q)
 {
-	uint64_t hash = XXH3_64bits_withSeed(id.data, id.len, load_u64(b->secret));
+	return q && q->ids_seed > 0 ? q->ids_seed : load_u64(b->secret);
+}
+
+/* Nobody can choose an id that has the hash of another. */
+static uint64_t hash_of(uint64_t seed, struct slice id)
+{
+	uint64_t hash = XXH3_64bits_withSeed(id.data, id.len, seed);
 	return hash ? hash : 1;
 }
 
-uint64_t broker_id_hash(const struct broker *b, struct slice attributes, uint32_t i)
+uint64_t broker_id_hash(
+    const struct broker *b, const struct queue *q, struct slice attributes, uint32_t i)
 {
 	struct slice id;
-	return attributes_find(attributes, ATTRIBUTE_ID, i, &id) ? hash_of(b, id) : 0;
+	if (!attributes_find(attributes, ATTRIBUTE_ID, i, &id))
+		return 0;
+	return hash_of(broker_ids_seed(b, q), id);
 }
 
-struct id_hashes *broker_ids_of(const struct broker *b, struct slice attributes, uint32_t count)
+struct id_hashes *broker_ids_of(
+    const struct broker *b, const struct queue *q, struct slice attributes, uint32_t count)
 {
+	uint64_t seed = broker_ids_seed(b, q);
 	struct attribute_cursor cursor = {0};
 	struct slice id;
 	if (!attributes_has(attributes, ATTRIBUTE_ID))
@@ -36,7 +46,7 @@ struct id_hashes *broker_ids_of(const struct broker *b, struct slice attributes,
 	struct id_hashes *h = memory_new(sizeof(*h));
 	for (uint32_t i = 0; i < count; i++)
 		if (attributes_next(&cursor, attributes, ATTRIBUTE_ID, i, &id))
-			h->of[i] = hash_of(b, id);
+			h->of[i] = hash_of(seed, id);
 	return h;
 }
 
@@ -242,8 +252,8 @@ static bool too_many_of_one(const struct owner *maker, uint32_t more)
 	return owner_known(maker) && maker->ids + more > IDS_OF_ONE;
 }
 
-static void fail_full(
-    struct broker *b, struct conn *c, uint64_t n, const struct owner *maker, uint32_t more)
+static void fail_full(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code,
+    const struct owner *maker, uint32_t more)
 {
 	char text[TEXT_MAX + 1], title[OWNER_TITLE_SIZE];
 	if (too_many_of_one(maker, more))
@@ -257,7 +267,7 @@ static void fail_full(
 		    "queues remember %u ids, and may remember %u: shorten their --dedup, or "
 		    "remove some",
 		    b->ids_count, IDS_OF_ALL);
-	broker_fail_text(b, c, n, RMQ_E_FULL, text);
+	broker_fail_text(b, c, n, code, text);
 }
 
 /* How many more there are if q, which may be NULL, gets so many: its own make room for others. */
@@ -289,8 +299,17 @@ bool broker_ids_fit(struct broker *b, struct conn *c, uint64_t n, struct queue *
 	if (may_rise(b, maker, more))
 		return true;
 	broker_wait_for_ids(b, c, more);
-	fail_full(b, c, n, maker, more);
+	fail_full(b, c, n, RMQ_E_FULL, maker, more);
 	return false;
+}
+
+bool broker_ids_too_many(
+    struct broker *b, struct conn *c, uint64_t n, const struct queue *q, uint32_t more)
+{
+	if (may_rise(b, q->maker, rise(q, more)))
+		return false;
+	fail_full(b, c, n, RMQ_E_LIMIT, q->maker, more);
+	return true;
 }
 
 void broker_emit_hashes(

@@ -22,7 +22,8 @@
  *	broker_kv.c	the map
  *	broker_rights.c	what a connection may do
  *	broker_cells.c	which queues live here, and those that leave or come
- *	broker_arrive.c	what comes with them
+ *	broker_arrive.c	what comes with them, and
+ *	broker_export.c	what goes
  *	broker_gaps.c	recovery around records whose events are gone
  */
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
@@ -62,6 +63,8 @@ struct event_place {
 struct handout {
 	TAILQ_ENTRY(handout) link;
 	bool peek;
+	bool by_wall;	  /* … of what is delayed since it was sent */
+	bool expires_own; /* … of what expires as it was sent, or by its queue's setting, */
 	bool again;   /* all that the session held in the queue under `lease` and before it */
 	bool grant;   /* of a new lease */
 	bool history; /* `frames` is what is asked for: broker_history.c */
@@ -74,11 +77,12 @@ struct handout {
 	uint64_t at;  /* next message */
 	uint64_t end; /* after the last one */
 	uint64_t stamp;
-	uint64_t reserved; /* bytes of its subscription's credit */
-	uint64_t unused;   /* messages of its credit that were not sent, or not yet */
-	uint64_t part_of;  /* the large message that is being sent */
-	uint32_t part;	   /* its next piece */
-	size_t frames_len; /* peek: frames to send when all is read */
+	uint64_t reserved;  /* bytes of its subscription's credit */
+	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
+	uint64_t expire_ms; /* … then; 0: it does not */
+	uint64_t part_of;   /* the large message that is being sent */
+	uint32_t part;	    /* its next piece */
+	size_t frames_len;  /* peek: frames to send when all is read */
 	uint8_t frames[];
 };
 TAILQ_HEAD(handout_list, handout);
@@ -232,7 +236,8 @@ struct broker {
 	/* Memory of one settlement's judgement: too much to be made for each. */
 	struct settle_entry entries[SETTLE_SEND_ENTRIES_MAX];
 	uint8_t verdict[3 * RECORD_PAYLOAD_MAX];
-	char note[TEXT_MAX + 1]; /* of the newest delivery */
+	char note[TEXT_MAX + 1];	 /* of the newest delivery */
+	uint8_t peeked[PEEKED_TAGS_MAX]; /* its tags */
 	uint64_t work;
 	uint64_t turn_work;   /* as it was when the turn began */
 	uint64_t sandbox;     /* WELCOME_TAG_SANDBOX */
@@ -545,10 +550,16 @@ void broker_position(struct broker *b, struct conn *c, const struct wire_positio
 struct id_hashes {
 	uint64_t of[BATCH_MESSAGES_MAX];
 };
-uint64_t broker_id_hash(const struct broker *b, struct slice attributes, uint32_t i);
+/* What the hashes of ids in q (NULL: it is not there yet) begin with. */
+uint64_t broker_ids_seed(const struct broker *b, const struct queue *q);
+uint64_t broker_id_hash(
+    const struct broker *b, const struct queue *q, struct slice attributes, uint32_t i);
 /* NULL: none has an id; else the caller's to free. */
 struct id_hashes *broker_ids_of(
-    const struct broker *b, struct slice attributes, uint32_t count);
+    const struct broker *b, const struct queue *q, struct slice attributes, uint32_t count);
+/* Whether q's ids and so many more are too many: if so, command n has failed. */
+bool broker_ids_too_many(
+    struct broker *b, struct conn *c, uint64_t n, const struct queue *q, uint32_t more);
 /* Whether some were sent to q (NULL: it is not there yet) before; then command n has failed. */
 bool broker_ids_known(struct broker *b, struct conn *c, uint64_t n, struct queue *q,
     const struct id_hashes *h, uint32_t count);
@@ -753,6 +764,8 @@ void broker_fail_text(
 void broker_fail_make(struct broker *b, struct conn *c, uint64_t n, enum rmq_error code);
 /* Whether command n is to be carried out now; if not, it has been answered. */
 bool broker_take(struct broker *b, struct conn *c, uint64_t n, uint64_t answered);
+/* The same of a further piece of what the command before began. */
+bool broker_take_next(struct broker *b, struct conn *c, uint64_t n, uint64_t answered);
 /* The same for what is answered by `again`, if it was taken before. */
 bool broker_take_or(struct broker *b, struct conn *c, uint64_t n, uint64_t answered,
     void (*again)(struct broker *, struct conn *, uint64_t));
@@ -830,7 +843,17 @@ void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
 void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells *m);
 void broker_places(struct broker *b, struct conn *c, const struct wire_places *m);
 
-/* ---- broker_arrive.c ---- */
+/* Whether a copy of the queue (name: its base name, or of what goes with it) arrives with this token. */
+enum rmq_error broker_arriving_may(
+    const struct broker *b, struct slice name, struct slice token);
+/* The hidden queue; NULL: there is none yet. */
+struct queue *broker_arriving_queue(
+    const struct broker *b, struct slice name, struct slice token);
+/* Makes it, with defaults, by an event: its copy arrives. */
+struct queue *broker_arriving_make(
+    struct broker *b, struct slice name, struct slice token, const struct owner *maker);
+
+/* ---- broker_arrive.c, broker_export.c ---- */
 
 void broker_on_arrive(struct broker *b, struct conn *c, const struct wire_arrive *m);
 void broker_on_arrive_state(

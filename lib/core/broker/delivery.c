@@ -21,17 +21,30 @@ static void head_done(struct delivery_frame *f, struct writer *w)
 }
 
 /*
- * Attributes stand in the frame's only tagged field, which is the last one of the head: the
- * length of the list is taken back, and written with what follows.
+ * Attributes stand in the frame's first tagged field, and tagged fields are the last of the head: the
+ * length of the list is taken back, and written with what follows.  Other fields, of a peek, come
+ * after the attributes, in their memory.
  */
-static void put_attributes(struct writer *w, const struct delivery_frame *f)
+static void put_attributes(
+    struct delivery_cursor *c, struct writer *w, struct delivery_frame *f)
 {
-	if (f->attributes.len == 0)
+	size_t len = f->attributes.len, head = len > 0 ? 4 : 0;
+	struct slice tags = c->d.tags;
+	if (len + tags.len == 0)
 		return;
 	w->len -= 2;
-	put_u16(w, (uint16_t)(4 + f->attributes.len));
-	put_u16(w, DELIVER_TAG_ATTRIBUTES);
-	put_u16(w, (uint16_t)f->attributes.len);
+	put_u16(w, (uint16_t)(head + len + tags.len));
+	if (len > 0) {
+		put_u16(w, DELIVER_TAG_ATTRIBUTES);
+		put_u16(w, (uint16_t)len);
+	}
+	if (tags.len == 0)
+		return;
+	assert(len + tags.len <= DELIVERY_MEMORY);
+	if (len > 0)
+		memmove(c->memory, f->attributes.data, len);
+	memcpy(c->memory + len, tags.data, tags.len);
+	f->attributes = slice_of(c->memory, len + tags.len);
 }
 
 static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame *f)
@@ -56,7 +69,7 @@ static enum rmq_error next_part(struct delivery_cursor *c, struct delivery_frame
 		    &w, &(struct wire_deliver_part){d->target, d->lease, d->first_seq,
 			    d->attempt, d->failures, d->time_ms, d->stamp, d->note, d->part,
 			    d->parts, d->total, NO_TAGS, {0}});
-	put_attributes(&w, f);
+	put_attributes(c, &w, f);
 	head_done(f, &w);
 	return RMQ_E_OK;
 }
@@ -92,7 +105,7 @@ enum rmq_error delivery_next(struct delivery_cursor *c, struct delivery_frame *f
 		wire_put_deliver(&w, &(struct wire_deliver){d->target, d->lease, d->first_seq,
 					 d->attempt, d->failures, m.time_ms, d->stamp, d->note,
 					 (uint16_t)base, (uint16_t)m.count, NO_TAGS, {0}});
-	put_attributes(&w, f);
+	put_attributes(c, &w, f);
 	head_done(f, &w);
 	d->first_seq += m.count;
 	return RMQ_E_OK;

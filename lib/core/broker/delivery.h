@@ -23,6 +23,7 @@ struct delivery {
 	uint32_t failures;
 	uint64_t time_ms;  /* large: when it was sent; else the record says */
 	struct slice note; /* of each; borrowed from the broker until the next delivery */
+	struct slice tags; /* peek: tagged fields after the attributes; borrowed likewise */
 	/* where: in record `index` */
 	uint64_t index;
 	uint16_t offset;
@@ -33,12 +34,15 @@ struct delivery {
 	uint32_t total; /* bytes of the whole message */
 };
 
+/* What is written anew of one frame: attributes, and the tags of a peek. */
+#define DELIVERY_MEMORY (BATCH_MAX + PEEKED_TAGS_MAX)
+
 /* A frame in four parts, to be written one after the other. */
 #define DELIVERY_HEAD_MAX 400
 struct delivery_frame {
 	uint8_t head[DELIVERY_HEAD_MAX];
 	size_t head_len;
-	struct slice attributes; /* borrowed, up to the next frame */
+	struct slice attributes; /* borrowed, up to the next frame; of a peek with d->tags */
 	size_t looked;		 /* bytes of attributes of which these are some */
 	struct slice ends;	 /* borrowed from the record */
 	struct slice blob;	 /* borrowed from the record */
@@ -59,8 +63,8 @@ struct delivery_cursor {
 };
 
 /*
- * `payload` is that of record d->index; it and `memory`, of BATCH_MAX bytes, have to outlive the
- * cursor.
+ * `payload` is that of record d->index; it and `memory`, of DELIVERY_MEMORY bytes, have to outlive
+ * the cursor.
  */
 enum rmq_error delivery_open(const struct delivery *d, struct slice payload, uint8_t *memory,
     struct delivery_cursor *c) __attribute__((warn_unused_result));

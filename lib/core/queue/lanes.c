@@ -145,8 +145,17 @@ struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_
 	return l;
 }
 
+uint32_t lanes_alike(struct slice attributes, uint32_t i, uint32_t end, uint8_t *priority)
+{
+	struct attribute_cursor c = {.tag = 0};
+	struct slice value;
+	end = attributes_run(&c, attributes, ATTRIBUTE_PRIORITY, i, end, &value);
+	*priority = value.len > 0 ? value.data[0] : PRIORITY_DEFAULT;
+	return end;
+}
+
 /* Before they are ready or delayed. */
-static void add_keys(
+void lanes_add_keys(
     struct queue *q, uint64_t first, uint32_t count, struct slice attributes, uint32_t from)
 {
 	struct attribute_cursor c = {.tag = 0};
@@ -174,7 +183,7 @@ void lanes_add(struct queue *q, uint64_t first, uint32_t count, struct slice att
 	struct lane_walk w = lanes_of(attributes, from, count, now);
 	struct lane lane;
 	uint32_t n;
-	add_keys(q, first, count, attributes, from);
+	lanes_add_keys(q, first, count, attributes, from);
 	for (uint64_t at = first; (n = lanes_next(&w, &lane)) > 0; at += n) {
 		lane = lane_in(q, &lane, now);
 		queue_add_new(q, at, n, &lane);

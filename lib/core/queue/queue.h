@@ -243,6 +243,8 @@ struct queue {
 	struct positions positions;
 	struct ids ids;
 	RB_ENTRY(queue) by_ids;
+	uint64_t
+	    ids_seed; /* of their hashes, in a queue that came from another cell; 0: the journal's */
 	uint64_t ids_due_ms; /* lease time at which some may be too old; 0: it has none */
 	struct queue_settings settings;
 	struct queue_counts counts;

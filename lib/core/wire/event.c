@@ -221,12 +221,13 @@ enum rmq_error event_run_open(struct slice payload, uint16_t offset, uint16_t sl
 	return RMQ_E_OK;
 }
 
-/* The batch of a SEND or MOVE event, and whose it is; RMQ_E_NOTHING for any other. */
+/* The batch of a SEND, MOVE or COME event, and whose it is; RMQ_E_NOTHING for any other. */
 static enum rmq_error event_batch(const struct event *e, uint32_t *queue, struct slice *further,
     uint64_t *time_ms, struct slice *batch)
 {
 	struct event_send send;
 	struct event_move move;
+	struct event_come come;
 	switch (e->type) {
 	case EVENT_TYPE_SEND:
 		if (!event_send_decode(e->body, &send) ||
@@ -244,6 +245,14 @@ static enum rmq_error event_batch(const struct event *e, uint32_t *queue, struct
 		*queue = move.queue;
 		*time_ms = move.time_ms;
 		*batch = move.batch;
+		return RMQ_E_OK;
+	case EVENT_TYPE_COME:
+		if (!event_come_decode(e->body, &come) || event_check_tags(e->type, come.tags))
+			return RMQ_E_CORRUPT;
+		*further = NO_TAGS;
+		*queue = come.queue;
+		*time_ms = come.time_ms;
+		*batch = come.batch;
 		return RMQ_E_OK;
 	}
 	return RMQ_E_NOTHING;
@@ -335,6 +344,7 @@ bool event_brings_messages(struct slice payload)
 
 	while (!err && !(err = event_next(&it, &e)))
 		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK ||
+		    e.type == EVENT_TYPE_COME || e.type == EVENT_TYPE_COME_IDS ||
 		    e.type == EVENT_TYPE_CREATE || e.type == EVENT_TYPE_BIND ||
 		    e.type == EVENT_TYPE_KV_PUT)
 			return true;

@@ -128,6 +128,32 @@ enum dropped {
 #define EVENT_KV_DEL(F) \
 	F(u64, version) F(u64, session) F(u64, n) F(str, key) F(tags, tags)
 
+/*
+ * A queue comes from another cell, where it had other numbers of records: messages with the numbers, state
+ * and so on that they had there.  Of one queue they rise, with gaps where messages are gone.  flags:
+ * COME_WALL: delayed since they were sent, until_ms is wall clock; else lease time, 0: ready.
+ * COME_OWN: they expire (EVENT_TAG_EXPIRE) as they were sent, else by the queue's setting.
+ */
+enum { COME_WALL = 1, COME_OWN = 2, COME_FLAGS = 3 };
+#define EVENT_COME(F) \
+	F(u32, queue) F(u64, first_seq) F(u64, time_ms) F(u8, flags) F(u32, failures) \
+	F(u64, until_ms) F(str, note) F(tags, tags) F(rest, batch)
+/* What the record of a COME holds besides its batch, at most. */
+#define EVENT_COME_HEAD_MAX \
+	(EVENT_HEADER_SIZE + 4 + 8 + 8 + 1 + 4 + 8 + 1 + TEXT_MAX + 2 + EVENT_PLACE_TAGS_MAX + \
+	    TAG_U64_SIZE)
+/* The pieces of (session, n) are such a message. */
+#define EVENT_COME_LARGE(F) \
+	F(u32, queue) F(u64, session) F(u64, n) F(u64, seq) F(u32, parts) F(u32, bytes) \
+	F(u64, time_ms) F(u8, flags) F(u32, failures) F(u64, until_ms) F(str, note) \
+	F(tags, tags)
+/* Its next number and its counts, as in PART_QUEUE, and the tags of that. */
+#define EVENT_COME_STATE(F) \
+	F(u32, queue) F(u64, next_seq) F(u64, sent) F(u64, delivered) F(u64, settled) \
+	F(u64, failed) F(u64, dead) F(tags, tags)
+/* As PART_IDS: older than those that it remembers. */
+#define EVENT_COME_IDS(F) F(u32, queue) F(tags, tags) F(rest, ids)
+
 /* Only in checkpoints (records PART, END). */
 #define EVENT_PART_GROUP(F) F(u32, group) F(u8, last)
 #define EVENT_PART_GLOBAL(F) F(u32, next_queue) F(u64, lease) F(u64, forgotten) F(tags, tags)
@@ -222,6 +248,10 @@ enum { PART_KV_DELETED = 1 };
 	X(41, KV_PUT,         kv_put,         EVENT_KV_PUT) \
 	X(42, KV_MORE,        kv_more,        EVENT_KV_MORE) \
 	X(43, KV_DEL,         kv_del,         EVENT_KV_DEL) \
+	X(50, COME,           come,           EVENT_COME) \
+	X(51, COME_LARGE,     come_large,     EVENT_COME_LARGE) \
+	X(52, COME_STATE,     come_state,     EVENT_COME_STATE) \
+	X(53, COME_IDS,       come_ids,       EVENT_COME_IDS) \
 	X(64, PART_GROUP,     part_group,     EVENT_PART_GROUP) \
 	X(65, PART_GLOBAL,    part_global,    EVENT_PART_GLOBAL) \
 	X(66, PART_SESSION,   part_session,   EVENT_PART_SESSION) \
@@ -269,7 +299,7 @@ EVENTS(X)
 /* Bytes of entries in one event, at most; more are in several, which follow one another. */
 #define EVENT_ENTRIES_BYTES ((RECORD_FILL - 512) / SETTLE_ENTRY_SIZE * SETTLE_ENTRY_SIZE)
 
-/* Where bytes are: the SEND, MOVE or CHUNK event at `offset` in record `index`'s payload. */
+/* Where bytes are: the SEND, MOVE, COME or CHUNK event at `offset` in record `index`'s payload. */
 #define EVENT_LOCATION_SIZE 16
 struct event_location {
 	uint64_t index;
@@ -338,6 +368,21 @@ const char *event_name(unsigned type);
 	X(PART_BATCH, EVENT_TAG_SHARES, shares) \
 	X(PART_LARGE, EVENT_TAG_SHARES, shares) \
 	X(PART_PENDING, EVENT_TAG_SHARES, shares) \
+	X(COME, EVENT_TAG_ORIGIN, origin) \
+	X(COME, EVENT_TAG_REDRIVES, redrives) \
+	X(COME, EVENT_TAG_EXPIRE, expire) \
+	X(COME_LARGE, EVENT_TAG_ORIGIN, origin) \
+	X(COME_LARGE, EVENT_TAG_REDRIVES, redrives) \
+	X(COME_LARGE, EVENT_TAG_EXPIRE, expire) \
+	X(COME_STATE, PART_QUEUE_TAG_LOST, lost) \
+	X(COME_STATE, EVENT_TAG_MAKER, maker) \
+	X(COME_STATE, PART_QUEUE_TAG_RATE, rate) \
+	X(COME_STATE, PART_QUEUE_TAG_DROPPED, dropped) \
+	X(COME_STATE, PART_QUEUE_TAG_IDS_SEED, ids_seed) \
+	X(COME_STATE, PART_QUEUE_TAG_IDS_EARLY, ids_early) \
+	X(COME_STATE, COME_STATE_TAG_LEASE, lease) \
+	X(PART_QUEUE, PART_QUEUE_TAG_IDS_SEED, ids_seed) \
+	X(COME_IDS, PART_IDS_TAG_NUMBERS, numbers) \
 	X(IDS, IDS_TAG_FIRST, first) \
 	X(PART_IDS, PART_IDS_TAG_NUMBERS, numbers) \
 	X(POSITION, INPUT_TAG_NUMBERS, numbers) \
@@ -520,6 +565,10 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 
 /* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
 #define PART_QUEUE_TAG_DROPPED 5
+/* PART_QUEUE: u64, what the hashes of its ids begin with; not there: with the journal's secret. */
+#define PART_QUEUE_TAG_IDS_SEED 6
+/* COME_STATE: u64, no lease up to this number is given out again. */
+#define COME_STATE_TAG_LEASE 8
 /* PART_QUEUE: u64, ids that were forgotten before their time; not there: none. */
 #define PART_QUEUE_TAG_IDS_EARLY 7
 #define QUEUE_DROPPED_SIZE	 (4 + 8 * (DROPPED_WHYS - 1))
@@ -532,9 +581,9 @@ enum rmq_error event_check_tags(unsigned type, struct slice tags)
     __attribute__((warn_unused_result));
 
 /*
- * Messages where they are stored: some of one SEND or MOVE event.  Give the location,
+ * Messages where they are stored: some of one SEND, MOVE or COME event.  Give the location,
  * and how many messages are wanted from there on: a run may go on in the following
- * SEND and MOVE events of the same queues in the same record, and `count` says how many
+ * such events of the same queues in the same record, and `count` says how many
  * of it this event holds.  RMQ_E_CORRUPT if the bytes are not what they should be; attributes
  * are not looked at.
  */

@@ -254,6 +254,19 @@ enum goes_with {
 #define WIRE_ARRIVE_STATE(F) \
 	F(u64, n) F(u64, answered) F(u8, what) F(str, queue) F(str, token) F(tags, tags) \
 	F(rest, data)
+/*
+ * SETTINGS; tags: QUEUE_TAG_SETTINGS.  COUNTS: next_seq, `live` messages, the highest number of a lease that was
+ * given, and tags as in the event PART_QUEUE, but the rate's bucket is as of now.  IDS: WITH_ID_SIZE each,
+ * newest first: u64 hash, u64 age in ms, u64 message.  POSITIONS: each one, oldest first.
+ */
+#define WITH_SETTINGS_FIELDS(F) QUEUE_SETTINGS(F) F(tags, tags)
+#define WITH_COUNTS_FIELDS(F) \
+	F(u64, next_seq) F(u64, live) F(u64, sent) F(u64, delivered) F(u64, settled) \
+	F(u64, failed) F(u64, dead) F(u64, lease) F(tags, tags)
+#define WITH_ID_SIZE	      24
+#define WITH_POSITION_FIELDS(F) F(u64, at) F(str, name) F(tags, tags)
+#define EXPORT_BYTES_MAX 49152 /* of data in one EXPORTED */
+#define EXPORT_BYTES_MIN 1024
 /* Asks for it, from `from` on; limit: bytes of data, about. */
 #define WIRE_EXPORT(F) \
 	F(u32, req) F(u8, what) F(u64, from) F(u32, limit) F(str, queue) F(tags, tags)
@@ -539,6 +552,10 @@ WIRE_GATE_FRAMES(X)
 WIRE_DAEMON_FRAMES(X)
 #undef X
 
+CODEC_MESSAGE(with, settings, WITH_SETTINGS_FIELDS)
+CODEC_MESSAGE(with, counts, WITH_COUNTS_FIELDS)
+CODEC_MESSAGE(with, position, WITH_POSITION_FIELDS)
+
 /* One range in a settlement: messages [first, first + count) held under `lease`. */
 #define SETTLE_ENTRY_SIZE 20
 struct settle_entry {
@@ -711,6 +728,19 @@ const char *wire_name(unsigned type);
 #define DELIVER_TAG_ATTRIBUTES 1
 
 /*
+ * PEEKED, PEEKED_PART and ARRIVE, in each piece of a large message: what else belongs to the messages, in a
+ * queue that moves to another cell.  ORIGIN: of dead letters, u64 and rest: which message the first one
+ * was of which queue; each after it is the next one there.  REDRIVES: u32, as in events.  WALL: empty:
+ * delayed since they were sent, up to a wall clock time; else for back-off.  EXPIRE: u64 wall clock, u8
+ * 1: as they were sent, 0: by the setting of their queue; not there: they do not expire.
+ */
+#define PEEKED_TAG_ORIGIN   3
+#define PEEKED_TAG_REDRIVES 5
+#define PEEKED_TAG_WALL	    7
+#define PEEKED_TAG_EXPIRE   9
+#define PEEKED_TAGS_MAX	    (4 + 8 + NAME_FULL_MAX + 4 + 4 + 4 + 4 + 9)
+
+/*
  * SEND, of a large message: its attributes, in its first piece, with whose data they take CHUNK_MAX
  * at most, and CHUNK_ATTRIBUTES_MAX.
  */
@@ -800,6 +830,14 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(PEEKED, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(DELIVER_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
 	X(PEEKED_PART, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(PEEKED, PEEKED_TAG_ORIGIN, origin) \
+	X(PEEKED, PEEKED_TAG_REDRIVES, redrives) \
+	X(PEEKED, PEEKED_TAG_WALL, wall) \
+	X(PEEKED, PEEKED_TAG_EXPIRE, expire) \
+	X(PEEKED_PART, PEEKED_TAG_ORIGIN, origin) \
+	X(PEEKED_PART, PEEKED_TAG_REDRIVES, redrives) \
+	X(PEEKED_PART, PEEKED_TAG_WALL, wall) \
+	X(PEEKED_PART, PEEKED_TAG_EXPIRE, expire) \
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(SEND, SEND_TAG_RESUME, resume) \
@@ -816,6 +854,11 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(LISTED, LISTED_TAG_IDS_EARLY, ids_early) \
 	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
 	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings) \
+	X(ARRIVE, DELIVER_TAG_ATTRIBUTES, attributes) \
+	X(ARRIVE, PEEKED_TAG_ORIGIN, origin) \
+	X(ARRIVE, PEEKED_TAG_REDRIVES, redrives) \
+	X(ARRIVE, PEEKED_TAG_WALL, wall) \
+	X(ARRIVE, PEEKED_TAG_EXPIRE, expire) \
 	X(MOVED, MOVED_TAG_SERVERS, servers)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
