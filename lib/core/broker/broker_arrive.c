@@ -376,10 +376,10 @@ static void put_counts(const struct broker *b, const struct queue *q,
 		tags_put_u64(w, PART_QUEUE_TAG_RATE, rate + (b->lease_now.ms << RATE_SHIFT));
 	broker_put_dropped(w, PART_QUEUE_TAG_DROPPED, &sum);
 	tags_put_u64(
-	    w, PART_QUEUE_TAG_IDS_SEED, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_SEED));
-	tags_put_u64(
 	    w, PART_QUEUE_TAG_IDS_EARLY, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_EARLY));
 	tags_put_u64(w, COME_STATE_TAG_LEASE, n->lease);
+	tags_put_u64(
+	    w, PART_QUEUE_TAG_IDS_SEED, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_SEED));
 	assert(!w->full);
 }
 

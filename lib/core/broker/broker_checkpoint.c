@@ -239,8 +239,8 @@ static void write_settings(struct broker *b, const struct queue *q)
 	if (!RMQ_VARIANT(RATE_FORGOTTEN))
 		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
 	broker_put_dropped(&tags, PART_QUEUE_TAG_DROPPED, n);
-	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_SEED, q->ids_seed);
 	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_EARLY, n->ids_early);
+	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_SEED, q->ids_seed);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
 		   slice_str(s->dead_letter), q->next_seq, n->sent, n->delivered, n->settled,

@@ -36,10 +36,10 @@ static bool put_counts(const struct broker *b, const struct queue *q, struct wri
 	broker_put_maker(&tags, q->maker);
 	tags_put_u64(&tags, PART_QUEUE_TAG_RATE, rate_left(b, q));
 	broker_put_dropped(&tags, PART_QUEUE_TAG_DROPPED, n);
+	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_EARLY, n->ids_early);
 	/* Nobody needs it who has none of these, and it is of a secret. */
 	if (ids_count(&q->ids) > 0)
 		tags_put_u64(&tags, PART_QUEUE_TAG_IDS_SEED, broker_ids_seed(b, q));
-	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_EARLY, n->ids_early);
 	with_counts_encode(
 	    w, &(struct with_counts){q->next_seq, queue_total(q), n->sent, n->delivered,
 		   n->settled, n->failed, n->dead, b->lease, slice_of(tags.p, tags.len)});

@@ -566,7 +566,7 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 /* PART_QUEUE: u64 each, how many were dropped, by why from DROPPED_EXPIRED on; not there: none. */
 #define PART_QUEUE_TAG_DROPPED 5
 /* PART_QUEUE: u64, what the hashes of its ids begin with; not there: with the journal's secret. */
-#define PART_QUEUE_TAG_IDS_SEED 6
+#define PART_QUEUE_TAG_IDS_SEED 10
 /* COME_STATE: u64, no lease up to this number is given out again. */
 #define COME_STATE_TAG_LEASE 8
 /* PART_QUEUE: u64, ids that were forgotten before their time; not there: none. */
