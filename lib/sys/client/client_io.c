@@ -30,41 +30,17 @@ static_assert(
     IN_CAP >= FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX + CLIENT_LINK_FRAME_MAX + LINK_PLAIN_MAX,
     "a record fits after a part of a frame of each kind");
 
-static enum rmq_error parse_servers(
-    struct client_io *io, const char *servers, struct reason *why)
-{
-	const char *text = "";
-	enum rmq_error err;
-	if (!servers) {
-		io->servers_count = 1;
-		io->servers[0].kind = ADDRESS_UNIX;
-		err = socket_address_default(&io->servers[0].path, &text);
-		return err ? reason_set(why, err, "%s", text) : RMQ_E_OK;
-	}
-	for (const char *rest = servers; rest;) {
-		if (io->servers_count == CLIENT_IO_SERVERS_MAX)
-			return reason_set(why, RMQ_E_USAGE, "%s: too many addresses", servers);
-		err = client_address_parse(&io->servers[io->servers_count++], &rest, &text);
-		if (err)
-			return reason_set(why, err, "%s: %s", servers, text);
-	}
-	return RMQ_E_OK;
-}
-
 /* For those who need it: starting up is most of what sending one message costs. */
-static enum rmq_error prepare_remote(
-    struct client_io *io, const struct client_options *o, struct reason *why)
+static enum rmq_error prepare_remote(struct client_io *io, struct reason *why)
 {
-	uint32_t wanted = 0;
-	for (uint32_t i = 0; i < io->servers_count; i++)
-		wanted += io->servers[i].kind == ADDRESS_HOST;
-	if (wanted == 0)
+	bool all;
+	if (io->remote || !contacts_far(&io->contacts, &all))
 		return RMQ_E_OK;
 	io->remote = remote_new(&io->in);
 	if (!io->remote)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	enum rmq_error err = remote_find_files(io->remote, o, why);
-	return wanted == io->servers_count ? err : RMQ_E_OK;
+	enum rmq_error err = remote_find_files(io->remote, &io->options, why);
+	return all ? err : RMQ_E_OK;
 }
 
 /* Differs between processes and in time: all that jitter needs. */
@@ -73,30 +49,55 @@ static uint64_t seed(void)
 	return clock_mono().ms << 24 ^ clock_wall().ms << 8 ^ (uint64_t)getpid();
 }
 
-enum rmq_error client_io_open(struct client_io *io, const struct client_options *o,
-    const struct client_config *config, const struct client_host *host, struct reason *why)
+/* The client itself, for contact points that were read. */
+static enum rmq_error open_client(struct client_io *io, const struct client_config *config,
+    const struct client_host *host, struct reason *why)
+{
+	struct client_config c = *config;
+	c.servers = io->contacts.count > 0 ? io->contacts.count : 1;
+	c.seed = seed();
+	c.cells = io->contacts.cells;
+	io->memory = malloc(CLIENT_LINK_HEAD + IN_CAP);
+	io->client = client_new(&c, host);
+	if (!io->memory || !io->client)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	io->in = (struct client_link_in){io->memory + CLIENT_LINK_HEAD, IN_CAP, 0, 0};
+	return RMQ_E_OK;
+}
+
+enum rmq_error client_io_open_cell(struct client_io *io, const struct client_options *o,
+    const struct client_io_cell *cell, const struct client_config *config,
+    const struct client_host *host, struct reason *why)
 {
 	struct client_config c = *config;
 	memset(io, 0, sizeof(*io));
 	io->fd = -1;
 	io->patience_ms = CLIENT_IO_PATIENCE_MS;
-	enum rmq_error err = parse_servers(io, o->servers, why);
+	io->options = *o;
+	enum rmq_error err = contacts_init(&io->contacts, o->servers, why);
+	if (!err && cell) {
+		c.cell = cell->name;
+		err =
+		    contacts_choose(&io->contacts, cell->name, cell->servers, cell->local, why);
+	}
 	if (!err)
-		err = prepare_remote(io, o, why);
-	if (err) {
+		err = prepare_remote(io, why);
+	if (!err)
+		err = open_client(io, &c, host, why);
+	if (err)
 		client_io_close(io);
-		return err;
-	}
-	io->servers_given = c.servers = io->servers_count;
-	c.seed = seed();
-	io->memory = malloc(CLIENT_LINK_HEAD + IN_CAP);
-	io->client = client_new(&c, host);
-	if (io->memory && io->client) {
-		io->in = (struct client_link_in){io->memory + CLIENT_LINK_HEAD, IN_CAP, 0, 0};
-		return RMQ_E_OK;
-	}
-	client_io_close(io);
-	return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	return err;
+}
+
+enum rmq_error client_io_open(struct client_io *io, const struct client_options *o,
+    const struct client_config *config, const struct client_host *host, struct reason *why)
+{
+	return client_io_open_cell(io, o, NULL, config, host, why);
+}
+
+bool client_io_local(const struct client_io *io)
+{
+	return io->kind == ADDRESS_UNIX;
 }
 
 /* ---- the end of a connection ---- */
@@ -153,6 +154,7 @@ void client_io_close(struct client_io *io)
 	io->fd = -1;
 	client_free(io->client);
 	free(io->memory);
+	contacts_deinit(&io->contacts);
 	io->client = NULL;
 	io->remote = NULL;
 	io->memory = NULL;
@@ -208,7 +210,7 @@ static void note_refusal(struct client_io *io, bool ours)
 /* One of several may want us, a single one will not begin to. */
 static bool all_deny(struct client_io *io)
 {
-	return ++io->denied >= io->servers_count;
+	return ++io->denied >= io->contacts.count;
 }
 
 /* Connecting to a Unix socket takes no time: it works or fails at once. */
@@ -284,17 +286,18 @@ static void take_told(struct client_io *io)
 	if (changes == io->changes)
 		return;
 	io->changes = changes;
-	io->servers_count = io->servers_given;
-	for (size_t i = 0; i < told->count && io->servers_count < CLIENT_IO_SERVERS_MAX; i++) {
+	io->contacts.count = io->contacts.given;
+	for (size_t i = 0; i < told->count && io->contacts.count < CONTACTS_MAX; i++) {
 		bool known = false;
-		for (uint32_t k = 0; k < io->servers_given; k++)
-			known |= io->servers[k].kind == ADDRESS_HOST &&
-				 socket_host_same(&io->servers[k].host, &told->pins[i].address);
+		for (uint32_t k = 0; k < io->contacts.given; k++)
+			known |= io->contacts.servers[k].kind == ADDRESS_HOST &&
+				 socket_host_same(
+				     &io->contacts.servers[k].host, &told->pins[i].address);
 		if (!known)
-			io->servers[io->servers_count++] = (struct client_address){
+			io->contacts.servers[io->contacts.count++] = (struct client_address){
 			    .kind = ADDRESS_HOST, .host = told->pins[i].address};
 	}
-	client_contacts(io->client, io->servers_count);
+	client_contacts(io->client, io->contacts.count);
 }
 
 /* Only one of the gates that the contact point's cluster has told may be gone to. */
@@ -348,10 +351,34 @@ static void follow(
 		client_unreachable(io->client, now);
 }
 
+/* The client goes on in another cell: false: the way there is not known. */
+static bool enter_cell(
+    struct client_io *io, const struct client_target *target, struct mono_time now)
+{
+	struct reason why;
+	if (slice_eq(target->cell, slice_str(io->contacts.cell)))
+		return true;
+	enum rmq_error err = contacts_choose(
+	    &io->contacts, target->cell, target->servers, client_io_local(io), &why);
+	if (!err)
+		err = prepare_remote(io, &why);
+	if (err) {
+		client_disconnected(io->client, now);
+		client_fail(io->client, err, slice_str(reason_text(&why, err)));
+		return false;
+	}
+	io->denied = 0;
+	io->refusal[0] = '\0';
+	client_contacts(io->client, io->contacts.count);
+	return true;
+}
+
 static void connect_to(
     struct client_io *io, const struct client_target *target, struct mono_time now)
 {
-	const struct client_address *a = &io->servers[target->server];
+	if (!enter_cell(io, target, now))
+		return;
+	const struct client_address *a = &io->contacts.servers[target->server];
 	io->unix_path = false;
 	if (io->remote && a->kind != ADDRESS_HOST)
 		remote_end(io->remote);

@@ -21,10 +21,9 @@
 #include "core/link/client_link.h"
 #include "sys/client/client_options.h"
 #include "sys/client/command.h"
-#include "sys/net/client_address.h"
+#include "sys/client/contacts.h"
 #include "sys/process/reason.h"
 
-#define CLIENT_IO_SERVERS_MAX 32
 #define CLIENT_IO_PATIENCE_MS 1000
 #define CLIENT_IO_TEXT_MAX    512
 
@@ -32,12 +31,11 @@ struct remote;
 
 struct client_io {
 	struct client *client;
-	struct client_address servers[CLIENT_IO_SERVERS_MAX];
-	uint32_t servers_count;
-	uint32_t servers_given; /* the first ones, by the user; those after them were told */
-	unsigned changes;	/* of what was told, taken into these */
-	int fd;			/* not of `remote`.  -1: not connected */
-	struct remote *remote;	/* NULL: not needed yet */
+	struct client_options options;
+	struct contacts contacts;
+	unsigned changes;      /* of what was told, taken into these */
+	int fd;		       /* not of `remote`.  -1: not connected */
+	struct remote *remote; /* NULL: not needed yet */
 	struct command command;
 	/* Of the contact point that it came by: a redirection leads to nothing else. */
 	enum client_address_kind kind;
@@ -73,6 +71,23 @@ struct client_io {
 enum rmq_error client_io_open(struct client_io *io, const struct client_options *o,
     const struct client_config *config, const struct client_host *host, struct reason *why)
     __attribute__((warn_unused_result));
+
+/*
+ * The same, beginning in a cell: with the addresses that the user's list has for it, else with those that a
+ * daemon told.  `local`: client_io_local() of the connection by which it did.  A client that is to stay
+ * there is pinned (client.h).  RMQ_E_CONFIG as well: there is no address.
+ */
+struct client_io_cell {
+	struct slice name;
+	struct slice servers;
+	bool local;
+};
+enum rmq_error client_io_open_cell(struct client_io *io, const struct client_options *o,
+    const struct client_io_cell *cell, const struct client_config *config,
+    const struct client_host *host, struct reason *why) __attribute__((warn_unused_result));
+/* Whether its connection is a Unix socket. */
+bool client_io_local(const struct client_io *io);
+
 /* What was written arrives, if that takes not long. */
 void client_io_close(struct client_io *io);
 
