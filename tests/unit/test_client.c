@@ -1845,6 +1845,454 @@ static void a_token_of_another_length_is_none(void **state)
 	assert_story("fatal 22; ");
 }
 
+/* ---- cells ---- */
+
+static struct cells cells;
+
+static void setup_cells(const char *list)
+{
+	const char *why;
+	assert_int_equal(cells_parse(&cells, slice_str(list), &why), 0);
+	setup_config(&(struct client_config){
+	    .servers = 1, .window = 16, .timeout_ms = 30000, .seed = 7, .cells = &cells});
+	features = WIRE_FEATURE_PING | WIRE_FEATURE_CELLS;
+}
+
+/* A connection is wanted, to this cell. */
+static void connect_to_cell(uint64_t now, const char *cell)
+{
+	struct client_target t;
+	assert_true(client_connect(client, NOW(now), &t));
+	assert_int_equal(t.cell.len, strlen(cell));
+	if (t.cell.len > 0)
+		assert_memory_equal(t.cell.data, cell, t.cell.len);
+	assert_int_equal(t.server, 0);
+	client_connected(client, NOW(now), 0);
+}
+
+/* The daemon says that q lives in `cell`. */
+static void moved(uint64_t now, const char *queue, const char *cell, const char *token)
+{
+	uint8_t list[64];
+	struct writer tags = writer_of(list, sizeof(list));
+	tags_put(&tags, MOVED_TAG_SERVERS, slice_str("there:1"));
+	DAEMON(now, moved, slice_str(queue), slice_str(cell), slice_str(token),
+	    slice_of(tags.p, tags.len));
+}
+
+static void refuse_elsewhere(uint64_t now, uint64_t n, const char *cell)
+{
+	moved(now, "q", cell, "");
+	DAEMON(now, failed, n, RMQ_E_ELSEWHERE, 0, {0});
+}
+
+static void send_to(uint64_t now, const char *queue, const char *text)
+{
+	struct sendbuf *b = sendbuf_new();
+	assert_true(sendbuf_append(b, slice_str(text), '\n'));
+	client_send(client, NOW(now), slice_str(queue), 0, b, (char *)(uintptr_t)text);
+}
+
+static void a_client_begins_at_the_home_of_its_queue(void **state)
+{
+	(void)state;
+	setup_cells("a=h;b=h;c=h");
+	send_to(5, "q.at.c", "x");
+	connect_to_cell(5, "c");
+	assert_int_equal(client_cell(client).len, 1);
+	setup_cells("a=h;b=h;c=h");
+	client_subscribe(client, NOW(5), slice_str("q.at.b"), 0, 0);
+	connect_to_cell(5, "b");
+	setup_cells("a=h;b=h;c=h");
+	client_watch(client, NOW(5), slice_str("q.at.b.dead"), WATCH_BELOW, 1);
+	connect_to_cell(5, "b");
+	/* What names no queue goes to the first one. */
+	setup_cells("a=h;b=h;c=h");
+	client_list(client, NOW(5), slice_str(""), slice_str("q.at.b"), 1);
+	connect_to_cell(5, "a");
+}
+
+static void what_is_elsewhere_is_asked_for_there_in_order(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	send_text(5, "a");
+	send_text(5, "b");
+	send_text(5, "c");
+	begin(5);
+	expect_frames(5, "SEND#1/0 SEND#2/0 SEND#3/0 ");
+	DAEMON(6, sent, 1, 1, 1);
+	refuse_elsewhere(7, 2, "b");
+	DAEMON(7, failed, 3, RMQ_E_OUT_OF_ORDER, 0, {0});
+	assert_story("sent a at 1 x1; ");
+	/* Nothing that flew is unanswered: it goes, and hears nothing more. */
+	send_text(7, "d");
+	expect_frames(7, "BYE ");
+	DAEMON(8, sent, 2, 2, 1);
+	assert_story("");
+	client_disconnected(client, NOW(8));
+	connect_to_cell(8, "b");
+	expect_frames(8, "HELLO(0,0) ");
+	welcome(8, 12, 0);
+	expect_frames(8, "SEND#1/0 SEND#2/0 SEND#3/0 ");
+	DAEMON(9, sent, 1, 7, 1);
+	DAEMON(9, sent, 2, 8, 1);
+	DAEMON(9, sent, 3, 9, 1);
+	assert_story("sent b at 7 x1; sent c at 8 x1; sent d at 9 x1; ");
+}
+
+static void it_stays_until_all_that_flew_is_answered(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	client_subscribe(client, NOW(5), slice_str("r"), 0, 0);
+	send_text(5, "a");
+	send_text(5, "b");
+	begin(5);
+	expect_frames(5, "SEND#1/0 SEND#2/0 SUBSCRIBE ");
+	moved(6, "r", "b", "");
+	DAEMON(6, sub_failed, 0, RMQ_E_ELSEWHERE, {0});
+	send_text(6, "c");
+	expect_frames(6, "");
+	DAEMON(7, sent, 1, 1, 1);
+	expect_frames(7, "");
+	DAEMON(8, sent, 2, 2, 1);
+	expect_frames(8, "BYE ");
+	assert_story("sent a at 1 x1; sent b at 2 x1; ");
+	client_disconnected(client, NOW(9));
+	connect_to_cell(9, "b");
+	expect_frames(9, "HELLO(0,0) ");
+	welcome(9, 12, 0);
+	expect_frames(9, "SEND#1/0 SUBSCRIBE ");
+}
+
+static void a_connection_that_is_lost_before_bye_leads_back(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	client_subscribe(client, NOW(5), slice_str("r"), 0, 0);
+	send_text(5, "a");
+	send_text(5, "b");
+	begin(5);
+	expect_frames(5, "SEND#1/0 SEND#2/0 SUBSCRIBE ");
+	moved(6, "r", "b", "");
+	DAEMON(6, sub_failed, 0, RMQ_E_ELSEWHERE, {0});
+	/* Whether the daemon took them is asked where that was. */
+	reconnect(7, "HELLO(9,0) ", 1);
+	expect_frames(1007, "SEND#1/0 SEND#2/0 SUBSCRIBE ");
+	moved(1008, "r", "b", "");
+	DAEMON(1008, sub_failed, 0, RMQ_E_ELSEWHERE, {0});
+	DAEMON(1008, sent, 1, 1, 1);
+	expect_frames(1008, "");
+	DAEMON(1008, sent, 2, 2, 1);
+	expect_frames(1008, "BYE ");
+	assert_story("sent a at 1 x1; sent b at 2 x1; ");
+	client_disconnected(client, NOW(1009));
+	connect_to_cell(1009, "b");
+}
+
+static void what_was_taken_is_asked_about_before_it_goes(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	client_peek(client, NOW(5), slice_str("r"), STATES, 1, 1);
+	send_text(5, "a");
+	begin(5);
+	expect_frames(5, "PEEK SEND#1/0 ");
+	/* The request is answered before the commands are repeated. */
+	client_disconnected(client, NOW(7));
+	connect_at(1007);
+	expect_frames(1007, "HELLO(9,0) ");
+	welcome(1007, 9, 1);
+	struct slice pieces[CLIENT_PIECES];
+	assert_int_equal(client_output(client, NOW(1007), pieces, 1), 1);
+	client_wrote(client, pieces[0].len);
+	moved(1008, "r", "b", "");
+	expect_frames(1008, "SEND#1/0 ");
+	DAEMON(1009, sent, 1, 1, 1);
+	expect_frames(1009, "BYE ");
+	client_disconnected(client, NOW(1010));
+	connect_to_cell(1010, "b");
+	expect_frames(1010, "HELLO(0,0) ");
+	welcome(1010, 12, 0);
+	expect_frames(1010, "PEEK ");
+	assert_story("sent a at 1 x1; ");
+}
+
+static void bye_that_was_not_written_leads_back(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("a");
+	refuse_elsewhere(6, 1, "b");
+	struct slice pieces[CLIENT_PIECES];
+	assert_int_equal(client_output(client, NOW(6), pieces, CLIENT_PIECES), 1);
+	client_wrote(client, pieces[0].len - 1);
+	reconnect(7, "HELLO(9,0) ", 0);
+	expect_frames(1007, "SEND#1/0 ");
+}
+
+static void a_daemon_that_does_not_end_the_connection_is_left(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("a");
+	refuse_elsewhere(6, 1, "b");
+	expect_frames(6, "BYE ");
+	assert_int_equal(client_due_ms(client, NOW(6)), 1000);
+	client_tick(client, NOW(1005));
+	assert_false(client_hangs_up(client));
+	client_tick(client, NOW(1006));
+	assert_true(client_hangs_up(client));
+	client_disconnected(client, NOW(1006));
+	connect_to_cell(1006, "b");
+}
+
+static void leases_are_given_back_and_a_subscription_goes_along(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	subscribe(5, 10);
+	delivery(6, 77, 1, 6, "ab");
+	send_to(7, "r", "x");
+	expect_frames(7, "SEND#1/0 ");
+	assert_story("1:77=a; 2:77=b; ");
+	moved(8, "r", "b", "");
+	DAEMON(8, failed, 1, RMQ_E_ELSEWHERE, 0, {0});
+	/* Nobody vouches for them any more, and that is told before BYE is written. */
+	assert_story("ended 2 1:77 x2; ");
+	assert_false(client_vouches(client, 77, 1, NOW(8)));
+	expect_frames(8, "BYE ");
+	client_disconnected(client, NOW(9));
+	connect_to_cell(9, "b");
+	expect_frames(9, "HELLO(0,0) ");
+	welcome(9, 12, 0);
+	expect_frames(9, "SEND#1/0 SUBSCRIBE CREDIT(8,996) ");
+}
+
+static void who_waits_for_room_goes_along_with_its_queue(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("a");
+	DAEMON(6, failed, 1, RMQ_E_PAUSED, 0, {0});
+	assert_true(client_blocked(client));
+	moved(7, "q", "b", "0123456789abcdef");
+	expect_frames(7, "BYE ");
+	client_disconnected(client, NOW(8));
+	connect_to_cell(8, "b");
+	expect_frames(8, "HELLO(0,0) ");
+	welcome(8, 12, 0);
+	/* The copy there is opened before anything is asked of it, on each connection. */
+	expect_frames(8, "CAME SEND#1/0 ");
+	client_disconnected(client, NOW(9));
+	connect_to_cell(1009, "b");
+	expect_frames(1009, "HELLO(12,0) ");
+	DAEMON(1009, welcome, WIRE_VERSION, features, 12, 0, 0, 1 << 20, NO_TAGS);
+	expect_frames(1009, "CAME SEND#1/0 ");
+}
+
+static void an_older_daemon_is_told_nothing_of_cells(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("a");
+	moved(6, "q", "b", "0123456789abcdef");
+	DAEMON(6, failed, 1, RMQ_E_ELSEWHERE, 0, {0});
+	expect_frames(6, "BYE ");
+	client_disconnected(client, NOW(7));
+	connect_to_cell(7, "b");
+	expect_frames(7, "HELLO(0,0) ");
+	features = 0;
+	welcome(7, 12, 0);
+	expect_frames(7, "SEND#1/0 ");
+}
+
+static void what_nobody_wants_any_more_is_not_followed(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("a");
+	moved(6, "r", "b", "");
+	expect_frames(6, "");
+	DAEMON(7, sent, 1, 1, 1);
+	send_text(8, "b");
+	expect_frames(8, "SEND#2/1 ");
+	assert_false(client_hangs_up(client));
+}
+
+/* One hop: where it is, it is sent to `cell`. */
+static uint64_t hop(uint64_t now, const char *cell)
+{
+	refuse_elsewhere(now, 1, cell);
+	if (client_dead(client))
+		return now;
+	expect_frames(now, "BYE ");
+	client_disconnected(client, NOW(now));
+	now += client_due_ms(client, NOW(now));
+	connect_to_cell(now, cell);
+	expect_frames(now, "HELLO(0,0) ");
+	welcome(now, 12, 0);
+	expect_frames(now, "SEND#1/0 ");
+	return now;
+}
+
+static void circles_end_it_with_a_reason(void **state)
+{
+	uint64_t now = 5;
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("x");
+	for (int i = 0; i < 8; i++)
+		now = hop(now, i % 2 ? "a" : "b");
+	/* Not all at once, nor for long. */
+	assert_in_range(now, 500, 3000);
+	hop(now, "b");
+	assert_story("fatal 24; ");
+	assert_string_equal(fatal_text,
+	    "queue q: cells send it from one to the other, now from a to b: their lists of "
+	    "cells differ");
+}
+
+static void who_gets_on_may_go_to_and_fro(void **state)
+{
+	uint64_t now = 5;
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	for (int i = 0; i < 20; i++)
+		send_text(5, "x");
+	connect_at(5);
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	for (int i = 0; i < 20; i++) {
+		struct slice pieces[CLIENT_PIECES];
+		size_t count;
+		while ((count = client_output(client, NOW(now), pieces, CLIENT_PIECES)) > 0)
+			for (size_t k = 0; k < count; k++)
+				client_wrote(client, pieces[k].len);
+		DAEMON(now, sent, 1, 1, 1);
+		assert_story("sent x at 1 x1; ");
+		if (i == 19)
+			break;
+		refuse_elsewhere(now, 2, i % 2 ? "a" : "b");
+		expect_frames(now, "BYE ");
+		client_disconnected(client, NOW(now));
+		now += client_due_ms(client, NOW(now));
+		connect_to_cell(now, i % 2 ? "a" : "b");
+		expect_frames(now, "HELLO(0,0) ");
+		welcome(now, 9, 0);
+	}
+	assert_int_equal(client_unanswered(client), 0);
+	assert_true(now < 100);
+}
+
+static void it_knows_the_way_back_to_where_it_began(void **state)
+{
+	uint8_t list[32];
+	struct writer tags = writer_of(list, sizeof(list));
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	send_text(5, "a");
+	connect_to_cell(5, "");
+	expect_frames(5, "HELLO(0,0) ");
+	tags_put(&tags, WELCOME_TAG_CELL, slice_str("home"));
+	DAEMON(
+	    5, welcome, WIRE_VERSION, features, 9, 0, 0, 1 << 20, slice_of(tags.p, tags.len));
+	assert_int_equal(client_cell(client).len, 4);
+	expect_frames(5, "SEND#1/0 ");
+	uint64_t now = hop(5, "b");
+	refuse_elsewhere(now, 1, "home");
+	expect_frames(now, "BYE ");
+	client_disconnected(client, NOW(now));
+	now += client_due_ms(client, NOW(now));
+	connect_to_cell(now, "");
+	assert_memory_equal(client_cell(client).data, "home", 4);
+}
+
+static void on_moved(
+    void *arg, struct slice queue, struct slice cell, struct slice servers, struct slice token)
+{
+	(void)arg;
+	tell("moved %.*s to %.*s at %.*s token %d; ", (int)queue.len, (const char *)queue.data,
+	    (int)cell.len, (const char *)cell.data, (int)servers.len,
+	    (const char *)servers.data, (int)token.len);
+}
+
+static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
+{
+	(void)arg, (void)req, (void)messages;
+	tell("watched %d; ", code);
+}
+
+static void a_pinned_client_goes_nowhere(void **state)
+{
+	struct client_host asking = host;
+	(void)state;
+	asking.moved = on_moved;
+	asking.watched = on_watched;
+	client_free(client);
+	client = client_new(&(struct client_config){.servers = 1,
+				.window = 16,
+				.timeout_ms = 30000,
+				.seed = 7,
+				.pinned = true,
+				.cell = slice_str("a")},
+	    &asking);
+	features = WIRE_FEATURE_CELLS;
+	client_watch(client, NOW(5), slice_str("q"), WATCH_BELOW, 1);
+	send_text(5, "a");
+	connect_to_cell(5, "a");
+	expect_frames(5, "HELLO(0,0) ");
+	welcome(5, 9, 0);
+	expect_frames(5, "WATCH SEND#1/0 ");
+	moved(6, "q", "b", "0123456789abcdef");
+	assert_story("moved q to b at there:1 token 16; watched 33; ");
+	refuse_elsewhere(6, 1, "b");
+	assert_story("moved q to b at there:1 token 0; failed a 33 at 0; ");
+	send_text(7, "b");
+	expect_frames(7, "SEND#1/0 ");
+}
+
+static void the_end_comes_where_the_last_command_is_done(void **state)
+{
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	subscribe(5, 10);
+	send_to(7, "r", "x");
+	client_bye(client);
+	expect_frames(7, "SEND#1/0 ");
+	moved(8, "r", "b", "");
+	DAEMON(8, failed, 1, RMQ_E_ELSEWHERE, 0, {0});
+	expect_frames(8, "BYE ");
+	assert_false(client_ended(client));
+	client_disconnected(client, NOW(9));
+	assert_false(client_ended(client));
+	connect_to_cell(9, "b");
+	expect_frames(9, "HELLO(0,0) ");
+	welcome(9, 12, 0);
+	expect_frames(9, "SEND#1/0 ");
+	DAEMON(9, sent, 1, 1, 1);
+	expect_frames(9, "BYE ");
+	assert_true(client_ended(client));
+	assert_story("sent x at 1 x1; ");
+}
+
+static void a_moved_that_is_wrong_is_fatal(void **state)
+{
+	static const struct {
+		const char *queue, *cell, *token;
+	} bad[] = {{"q", "", ""}, {"q", "a b", ""}, {"", "a", ""}, {"a b", "a", ""},
+	    {"q", "a", "short"}};
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		teardown(NULL);
+		setup(NULL);
+		begin_one("a");
+		moved(6, bad[i].queue, bad[i].cell, bad[i].token);
+		assert_story("fatal 22; ");
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbered),
@@ -1910,7 +2358,19 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(the_daemon_is_waited_for_no_longer_than_the_timeout_to_say_bye),
     T(what_is_known_is_taken_out_and_told_with_its_numbers),
     T(a_daemon_may_know_no_numbers_of_what_is_known),
-    T(numbers_that_are_not_of_what_is_known_are_refused), T(garbage_is_fatal)};
+    T(numbers_that_are_not_of_what_is_known_are_refused), T(garbage_is_fatal),
+    T(a_client_begins_at_the_home_of_its_queue),
+    T(what_is_elsewhere_is_asked_for_there_in_order),
+    T(it_stays_until_all_that_flew_is_answered),
+    T(a_connection_that_is_lost_before_bye_leads_back),
+    T(what_was_taken_is_asked_about_before_it_goes), T(bye_that_was_not_written_leads_back),
+    T(a_daemon_that_does_not_end_the_connection_is_left),
+    T(leases_are_given_back_and_a_subscription_goes_along),
+    T(who_waits_for_room_goes_along_with_its_queue),
+    T(an_older_daemon_is_told_nothing_of_cells), T(what_nobody_wants_any_more_is_not_followed),
+    T(circles_end_it_with_a_reason), T(who_gets_on_may_go_to_and_fro),
+    T(it_knows_the_way_back_to_where_it_began), T(a_pinned_client_goes_nowhere),
+    T(the_end_comes_where_the_last_command_is_done), T(a_moved_that_is_wrong_is_fatal)};
 
 int main(void)
 {
