@@ -81,15 +81,44 @@ static void on_list_end(void *arg, uint32_t req, bool more)
 static void on_bound(void *arg, struct slice queue, struct slice pattern)
 {
 	struct admin *a = arg;
-	a->bound(a->arg, queue, pattern);
+	if (a->bound)
+		a->bound(a->arg, queue, pattern);
 }
 
+/* Who only looks for the queue's cell takes no rows, and none may be there. */
 static void on_bindings_end(void *arg, uint32_t req, enum rmq_error code)
 {
 	struct admin *a = arg;
 	(void)req;
-	if (code)
+	a->exists = code == RMQ_E_OK;
+	if (code && (a->bound || code != RMQ_E_NO_QUEUE))
 		fail_slice(a, code, slice_of(NULL, 0));
+	a->waiting = false;
+}
+
+static void on_cells_are(void *arg, uint32_t req, struct slice self, struct slice list)
+{
+	struct admin *a = arg;
+	size_t len = self.len < sizeof(a->self) ? self.len : sizeof(a->self) - 1;
+	(void)req;
+	if (len > 0)
+		memcpy(a->self, self.data, len);
+	a->self[len] = '\0';
+	a->cells.len = 0;
+	text_put_slice(&a->cells, list);
+	a->waiting = false;
+}
+
+static void on_place_is(void *arg, const struct wire_place_is *row)
+{
+	struct admin *a = arg;
+	a->row_of_place(a->arg, row);
+}
+
+static void on_places_end(void *arg, uint32_t req, bool more)
+{
+	struct admin *a = arg;
+	(void)req, (void)more;
 	a->waiting = false;
 }
 
@@ -166,11 +195,9 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	a->waiting = false;
 }
 
-enum rmq_error admin_open(struct admin *a)
+static struct client_host host_of(struct admin *a)
 {
-	struct reason why;
-	struct client_config config = {.window = 1, .timeout_ms = a->common.timeout_ms};
-	struct client_host host = {.arg = a,
+	return (struct client_host){.arg = a,
 	    .done = on_done,
 	    .failed = on_failed,
 	    .listed = on_listed,
@@ -182,9 +209,32 @@ enum rmq_error admin_open(struct admin *a)
 	    .transferred = on_transferred,
 	    .watched = on_watched,
 	    .history = on_history,
+	    .cells_are = on_cells_are,
+	    .place_is = on_place_is,
+	    .places_end = on_places_end,
 	    .fatal = on_fatal};
+}
+
+enum rmq_error admin_open(struct admin *a)
+{
+	struct reason why;
+	struct client_config config = {.window = 1, .timeout_ms = a->common.timeout_ms};
+	struct client_host host = host_of(a);
 	log_init("rmq-queue", a->common.quiet ? -1 : a->common.verbose);
 	enum rmq_error err = client_io_open(&a->io, &a->common, &config, &host, &why);
+	return err ? admin_fail(a, err, "%s", why.text) : RMQ_E_OK;
+}
+
+enum rmq_error admin_open_cell(
+    struct admin *a, const struct admin *of, const struct client_io_cell *cell)
+{
+	struct reason why;
+	*a = (struct admin){.common = of->common, .keeps = true};
+	struct client_config config = {
+	    .window = 1, .timeout_ms = a->common.timeout_ms, .pinned = true};
+	struct client_host host = host_of(a);
+	enum rmq_error err =
+	    client_io_open_cell(&a->io, &a->common, cell, &config, &host, &why);
 	return err ? admin_fail(a, err, "%s", why.text) : RMQ_E_OK;
 }
 
@@ -197,7 +247,7 @@ void admin_close(struct admin *a)
 	client_io_close(&a->io);
 }
 
-static void die(const struct admin *a)
+void admin_die(const struct admin *a)
 {
 	if (a->leave)
 		a->leave();
@@ -210,7 +260,7 @@ static enum rmq_error wait_answer(struct admin *a)
 	while (a->waiting) {
 		client_io_wait(&a->io, signals_fd(), CLIENT_FOREVER);
 		if (signals_caught())
-			die(a);
+			admin_die(a);
 	}
 	return a->code;
 }
@@ -221,7 +271,7 @@ enum rmq_error admin_pause(struct admin *a, uint64_t ms)
 	while (!a->code && (now = clock_mono().ms) < end) {
 		client_io_wait(&a->io, signals_fd(), end - now);
 		if (signals_caught())
-			die(a);
+			admin_die(a);
 	}
 	return a->code;
 }
@@ -235,11 +285,11 @@ enum rmq_error admin_change(struct admin *a, enum wire_type type, const char *qu
 }
 
 enum rmq_error admin_bind(
-    struct admin *a, enum wire_type type, const char *queue, const char *pattern)
+    struct admin *a, enum wire_type type, const char *queue, const char *pattern, uint8_t flags)
 {
 	a->about = queue;
-	client_bind(
-	    a->io.client, clock_mono(), type, slice_str(queue), slice_str(pattern), 0, NULL);
+	client_bind(a->io.client, clock_mono(), type, slice_str(queue), slice_str(pattern),
+	    flags, NULL);
 	return wait_answer(a);
 }
 
@@ -258,6 +308,45 @@ enum rmq_error admin_list(struct admin *a, const char *glob)
 	} while (!wait_answer(a) && a->more);
 	a->last_len = 0;
 	return a->code;
+}
+
+enum rmq_error admin_find(struct admin *a, const char *queue, bool *exists)
+{
+	void (*bound)(void *, struct slice, struct slice) = a->bound;
+	a->bound = NULL;
+	a->about = queue;
+	client_bindings(a->io.client, clock_mono(), slice_str(queue));
+	enum rmq_error err = wait_answer(a);
+	a->bound = bound;
+	*exists = a->exists;
+	return err;
+}
+
+enum rmq_error admin_list_one(struct admin *a, const char *queue)
+{
+	bool exists, one = client_welcomed(a->io.client) && client_cell(a->io.client).len == 0;
+	const char *about = a->about;
+	enum rmq_error err = one ? RMQ_E_OK : admin_find(a, queue, &exists);
+	a->about = err ? a->about : about;
+	return err ? err : admin_list(a, queue);
+}
+
+void admin_ask_cells(struct admin *a)
+{
+	a->waiting = true;
+	client_cells(a->io.client, clock_mono());
+}
+
+enum rmq_error admin_cells(struct admin *a)
+{
+	admin_ask_cells(a);
+	return wait_answer(a);
+}
+
+enum rmq_error admin_places(struct admin *a)
+{
+	client_places(a->io.client, clock_mono(), slice_str(""), UINT32_MAX);
+	return wait_answer(a);
 }
 
 enum rmq_error admin_peek(

@@ -146,7 +146,7 @@ static enum rmq_error ask(struct admin *a, struct found *f)
 	a->arg = f;
 	a->row = on_queue;
 	a->message = on_oldest;
-	enum rmq_error err = admin_list(a, f->queue);
+	enum rmq_error err = admin_list_one(a, f->queue);
 	a->about = f->queue;
 	if (!err && a->rows == 0)
 		return admin_no_queue(a, f->queue);
@@ -156,7 +156,7 @@ static enum rmq_error ask(struct admin *a, struct found *f)
 	f->dead_known = f->dead_letter.len > 1 && !f->dead_letter.failed;
 	a->row = on_dead;
 	if (!err && f->dead_known)
-		err = admin_list(a, f->dead_letter.data);
+		err = admin_list_one(a, f->dead_letter.data);
 	return err;
 }
 

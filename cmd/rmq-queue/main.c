@@ -7,6 +7,7 @@
 
 #include "admin.h"
 #include "cancel.h"
+#include "cells.h"
 #include "check.h"
 #include "core/client/queue_columns.h"
 #include "count.h"
@@ -14,6 +15,7 @@
 #include "core/base/topic.h"
 #include "core/base/units.h"
 #include "metrics.h"
+#include "move_cell.h"
 #include "top.h"
 #include "transfer.h"
 #include "why.h"
@@ -49,7 +51,9 @@ enum {
 	OPT_MATCH,
 	OPT_REDRIVE_RATE,
 	OPT_DRY_RUN,
-	OPT_MAX_REDRIVES
+	OPT_MAX_REDRIVES,
+	OPT_MOVED,
+	OPT_HOMES
 };
 
 #define REQUEST_MS	 10000 /* for the whole of a request, and for the whole of its answer */
@@ -68,18 +72,22 @@ struct request {
 	struct check check;
 	struct count_by by;
 	struct redrive redrive;
-	bool http; /* metrics */
+	bool http;  /* metrics */
+	bool moved; /* cells */
+	bool homes;
 	struct http_request request;
 	uint64_t watch_ms; /* stat: again after so long; 0: once */
 	char separator;
 	struct envelope_fields fields;
 	struct table table;
+	struct cells_asked cells;
 	char **words;
 	int words_count;
 };
 
 #define DROPPED_COLUMNS					    ",expired,replaced,cancelled,moved"
 #define BINDING_COLUMNS					    "queue,pattern"
+#define CELL_COLUMN					    ",cell"
 #define COUNT_COLUMNS					    "value,messages"
 #define LS_COLUMNS					    "queue,ready,leased,delayed,bytes,receivers"
 #define STAT_COLUMNS					    "queue,sent,delivered,settled,failed,dead,lost" DROPPED_COLUMNS
@@ -100,11 +108,17 @@ struct request {
 	}
 
 static const struct option_row no_rows[] = {{0}};
-static const struct option_row queue_rows[] = {OUTPUT_ROWS(SHOW_COLUMNS), {0}};
+static const struct option_row queue_rows[] = {OUTPUT_ROWS(SHOW_COLUMNS CELL_COLUMN), {0}};
 static const struct option_row why_rows[] = {OUTPUT_ROWS(WHY_COLUMNS), {0}};
-static const struct option_row binding_rows[] = {OUTPUT_ROWS(BINDING_COLUMNS), {0}};
+static const struct option_row binding_rows[] = {OUTPUT_ROWS(BINDING_COLUMNS CELL_COLUMN), {0}};
+static const struct option_row cell_rows[] = {
+    {OPT_MOVED, "moved", NULL, NULL, NULL, "list queues that do not live at home"},
+    {OPT_HOMES, "homes", NULL, NULL, NULL,
+	"list queues that would live elsewhere by LIST, and where"},
+    OUTPUT_ROWS(CELLS_COLUMNS ",home"), {0}};
 static const struct option_row stat_rows[] = {
-    {OPT_WATCH, "watch", "DUR", NULL, NULL, "again every DUR"}, OUTPUT_ROWS(SHOW_COLUMNS), {0}};
+    {OPT_WATCH, "watch", "DUR", NULL, NULL, "again every DUR"},
+    OUTPUT_ROWS(SHOW_COLUMNS CELL_COLUMN), {0}};
 static const struct option_row top_rows[] = {
     {OPT_WATCH, "watch", "DUR", NULL, "1s", "drawn anew every DUR"}, {0}};
 static const struct option_row setting_rows[] = {
@@ -157,8 +171,6 @@ static const struct option_row peek_rows[] = {
 
 /* ---- sub-commands ---- */
 
-/* ---- sub-commands ---- */
-
 static enum rmq_error open_table_of(
     struct admin *a, struct request *q, const struct table_columns *from, const char *columns)
 {
@@ -172,10 +184,10 @@ static enum rmq_error open_table_of(
 
 static enum rmq_error open_table(struct admin *a, struct request *q, const char *columns)
 {
-	if (a->fields && !table_init(&q->table, &queue_columns, a->fields))
+	if (a->fields && !table_init(&q->table, &queue_columns_in_cell, a->fields))
 		return admin_fail(a, RMQ_E_USAGE,
-		    "'%s' is not a list of the fields " SHOW_COLUMNS, a->fields);
-	return open_table_of(a, q, &queue_columns, columns);
+		    "'%s' is not a list of the fields " SHOW_COLUMNS CELL_COLUMN, a->fields);
+	return open_table_of(a, q, &queue_columns_in_cell, columns);
 }
 
 static void print_text(struct text *out)
@@ -185,39 +197,84 @@ static void print_text(struct text *out)
 	text_deinit(out);
 }
 
-static void on_row(void *arg, const struct wire_listed *row)
+static void print_rest(struct request *q)
 {
 	struct text out = {0};
-	table_row(&((struct request *)arg)->table, &out, row);
+	table_end(&q->table, &out);
 	print_text(&out);
 }
 
+/* Where what comes now was found; empty: there are no cells. */
+static struct slice cell_of(const struct request *q)
+{
+	const struct admin *a = q->cells.main;
+	return a->cell.len > 0 ? a->cell : client_cell(a->io.client);
+}
+
+static void on_row(void *arg, const struct wire_listed *row)
+{
+	struct request *q = arg;
+	struct queue_in_cell r = {row, cell_of(q)};
+	struct text out = {0};
+	table_row(&q->table, &out, &r);
+	print_text(&out);
+}
+
+/* What is in any cell; a column says in which, if there are several. */
 static enum rmq_error print_table(
     struct admin *a, struct request *q, const char *columns, const char *glob)
 {
-	struct text out = {0};
-	enum rmq_error err = open_table(a, q, columns);
+	struct text all = {0};
+	enum rmq_error err = cells_meet(&q->cells, a->common.timeout_ms);
+	text_put_str(&all, columns);
+	text_put_str(&all, cells_several(&q->cells) ? CELL_COLUMN : "");
+	text_put_char(&all, '\0');
+	if (!err)
+		err = open_table(a, q, all.data);
 	a->row = on_row;
 	a->arg = q;
 	if (!err)
-		err = admin_list(a, glob);
-	if (!err) {
-		table_end(&q->table, &out);
-		print_text(&out);
-	}
-	return err;
+		err = cells_rows(&q->cells, glob);
+	if (!err)
+		print_rest(q);
+	text_deinit(&all);
+	return err ? err : cells_tell(&q->cells);
+}
+
+/* Of all cells, which are learned first. */
+static enum rmq_error open_cells(struct admin *a, struct request *q)
+{
+	return cells_open(&q->cells, a);
 }
 
 static enum rmq_error run_ls(struct admin *a, struct request *q)
 {
-	return print_table(a, q, LS_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
+	enum rmq_error err = open_cells(a, q);
+	return err ? err
+		   : print_table(a, q, LS_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
+}
+
+/* A queue lives in one cell only. */
+static enum rmq_error print_one(struct admin *a, struct request *q, const char *columns)
+{
+	enum rmq_error err = open_table(a, q, columns);
+	q->cells.main = a;
+	a->row = on_row;
+	a->arg = q;
+	if (!err)
+		err = admin_list_one(a, q->words[0]);
+	if (!err)
+		print_rest(q);
+	return err;
 }
 
 static enum rmq_error print_stat(struct admin *a, struct request *q)
 {
+	bool one = q->words_count > 0 && name_valid(slice_str(q->words[0]));
 	a->rows = 0;
 	enum rmq_error err =
-	    print_table(a, q, STAT_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
+	    one ? print_one(a, q, STAT_COLUMNS)
+		: print_table(a, q, STAT_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
 	if (!err && q->words_count > 0 && a->rows == 0)
 		err = admin_no_queue(a, q->words[0]);
 	return err;
@@ -225,7 +282,10 @@ static enum rmq_error print_stat(struct admin *a, struct request *q)
 
 static enum rmq_error run_stat(struct admin *a, struct request *q)
 {
-	enum rmq_error err = print_stat(a, q);
+	bool one = q->words_count > 0 && name_valid(slice_str(q->words[0]));
+	enum rmq_error err = one ? RMQ_E_OK : open_cells(a, q);
+	if (!err)
+		err = print_stat(a, q);
 	while (!err && q->watch_ms > 0 && fflush(stdout) == 0) {
 		err = admin_pause(a, q->watch_ms);
 		if (!err)
@@ -237,21 +297,43 @@ static enum rmq_error run_stat(struct admin *a, struct request *q)
 static void on_show(void *arg, const struct wire_listed *row)
 {
 	struct request *q = arg;
+	struct queue_in_cell r = {row, cell_of(q)};
 	struct text out = {0};
 	if (q->table.json)
-		table_row(&q->table, &out, row);
+		table_row(&q->table, &out, &r);
 	else if (q->words_count == 1)
-		table_lines(&q->table, &out, row);
+		table_lines(&q->table, &out, &r);
 	else
 		for (unsigned i = 0; i < q->table.columns; i++)
-			table_value(&q->table, &out, i, row);
+			table_value(&q->table, &out, i, &r);
 	print_text(&out);
+}
+
+static enum rmq_error show(struct admin *a, struct request *q)
+{
+	bool exists;
+	const char *queue = q->words[0];
+	enum rmq_error err = open_table(a, q, SHOW_COLUMNS);
+	if (!err)
+		err = admin_find(a, queue, &exists);
+	/* Who has no cells is shown none. */
+	a->cell = client_cell(a->io.client);
+	if (!err && a->cell.len > 0)
+		err = open_table(a, q, SHOW_COLUMNS CELL_COLUMN);
+	q->cells.main = a;
+	a->row = on_show;
+	a->arg = q;
+	if (!err)
+		err = admin_list(a, queue);
+	a->about = queue;
+	if (!err && a->rows == 0)
+		err = admin_no_queue(a, queue);
+	return err;
 }
 
 static enum rmq_error run_show(struct admin *a, struct request *q)
 {
 	struct text columns = {0};
-	enum rmq_error err;
 	for (int i = 1; i < q->words_count; i++) {
 		text_put_str(&columns, q->words[i]);
 		text_put_char(&columns, i + 1 < q->words_count ? ',' : 0);
@@ -262,14 +344,7 @@ static enum rmq_error run_show(struct admin *a, struct request *q)
 	}
 	if (q->words_count > 1)
 		a->fields = columns.data;
-	err = open_table(a, q, SHOW_COLUMNS);
-	a->row = on_show;
-	a->arg = q;
-	if (!err)
-		err = admin_list(a, q->words[0]);
-	a->about = q->words[0];
-	if (!err && a->rows == 0)
-		err = admin_no_queue(a, q->words[0]);
+	enum rmq_error err = show(a, q);
 	text_deinit(&columns);
 	return err;
 }
@@ -438,8 +513,10 @@ static enum rmq_error run_redrive(struct admin *a, struct request *q)
 
 static enum rmq_error run_top(struct admin *a, struct request *q)
 {
-	return top_run(
-	    a, q->words_count > 0 ? q->words[0] : "*", q->watch_ms > 0 ? q->watch_ms : 1000);
+	enum rmq_error err = open_cells(a, q);
+	return err ? err
+		   : top_run(&q->cells, q->words_count > 0 ? q->words[0] : "*",
+			 q->watch_ms > 0 ? q->watch_ms : 1000);
 }
 
 /* The answer is what ends the program, see main(). */
@@ -464,10 +541,12 @@ static enum rmq_error run_metrics(struct admin *a, struct request *q)
 {
 	struct text out = {0}, answer = {0};
 	bool head = q->request.head;
-	enum rmq_error err = a->code ? a->code : metrics_put(a, &out);
+	enum rmq_error err = a->code ? a->code : open_cells(a, q);
+	if (!err)
+		err = metrics_put(&q->cells, &out);
 	if (!q->http) {
 		print_text(&out);
-		return err;
+		return err ? err : cells_tell(&q->cells);
 	}
 	if (err)
 		http_put(&answer, 503, "text/plain", "", slice_str(a->why), head);
@@ -502,7 +581,10 @@ static enum rmq_error bind_or_not(struct admin *a, struct request *q, enum wire_
 	if (fault)
 		return admin_fail(
 		    a, RMQ_E_USAGE, "'%s' is not a pattern: %s", q->words[1], fault);
-	return admin_bind(a, type, q->words[0], q->words[1]);
+	enum rmq_error err = open_cells(a, q);
+	if (!err)
+		err = cells_meet(&q->cells, a->common.timeout_ms);
+	return err ? err : cells_bind(&q->cells, type, q->words[0], q->words[1]);
 }
 
 static enum rmq_error run_bind(struct admin *a, struct request *q)
@@ -517,27 +599,87 @@ static enum rmq_error run_unbind(struct admin *a, struct request *q)
 
 static void on_bound(void *arg, struct slice queue, struct slice pattern)
 {
-	struct binding_row row = {queue, pattern};
+	struct request *q = arg;
+	struct binding_row row = {queue, pattern, cell_of(q)};
 	struct text out = {0};
-	table_row(&((struct request *)arg)->table, &out, &row);
+	table_row(&q->table, &out, &row);
 	print_text(&out);
+}
+
+/* Those of one queue, where it lives; or all of all cells. */
+static enum rmq_error print_bindings(struct admin *a, struct request *q)
+{
+	bool one = q->words_count > 0;
+	enum rmq_error err = RMQ_E_OK;
+	a->bound = on_bound;
+	a->arg = q;
+	q->cells.main = a;
+	if (one)
+		return admin_bindings(a, q->words[0]);
+	err = cells_meet(&q->cells, a->common.timeout_ms);
+	return err ? err : cells_bindings(&q->cells, NULL);
 }
 
 static enum rmq_error run_bindings(struct admin *a, struct request *q)
 {
-	struct text out = {0};
 	if (q->words_count > 0 && !name_valid(slice_str(q->words[0])))
 		return admin_fail(a, RMQ_E_USAGE, "'%s' is not a queue name", q->words[0]);
-	enum rmq_error err = open_table_of(a, q, &queue_columns_of_binding, BINDING_COLUMNS);
-	a->bound = on_bound;
-	a->arg = q;
+	enum rmq_error err = q->words_count > 0 ? RMQ_E_OK : open_cells(a, q);
 	if (!err)
-		err = admin_bindings(a, q->words_count > 0 ? q->words[0] : NULL);
-	if (!err) {
-		table_end(&q->table, &out);
-		print_text(&out);
-	}
+		err = open_table_of(a, q, &queue_columns_of_binding,
+		    cells_several(&q->cells) ? BINDING_COLUMNS CELL_COLUMN : BINDING_COLUMNS);
+	if (!err)
+		err = print_bindings(a, q);
+	if (!err)
+		print_rest(q);
+	return err ? err : cells_tell(&q->cells);
+}
+
+/* ---- cells ---- */
+
+static enum rmq_error run_cells(struct admin *a, struct request *q)
+{
+	struct text out = {0};
+	if (q->moved && q->homes)
+		return admin_fail(a, RMQ_E_USAGE, "--moved and --homes exclude each other");
+	if (!q->homes && q->words_count > 0)
+		return admin_fail(a, RMQ_E_USAGE, "LIST goes with --homes");
+	if (q->homes && (a->fields || a->json))
+		return admin_fail(a, RMQ_E_USAGE, "--homes has neither -o nor -j");
+	enum rmq_error err = q->homes ? RMQ_E_OK
+			     : q->moved
+				 ? open_table_of(a, q, &columns_of_places, PLACES_COLUMNS)
+				 : open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
+	if (!err)
+		err = open_cells(a, q);
+	if (!err)
+		err = cells_meet(&q->cells, a->common.timeout_ms);
+	if (!err && q->homes)
+		err = cells_homes(&q->cells, q->words_count > 0 ? q->words[0] : NULL);
+	else if (!err)
+		err = cells_list(&q->cells, q->moved, &q->table, &out);
+	print_text(&out);
+	return err ? err : cells_tell(&q->cells);
+}
+
+static enum rmq_error run_cell(struct admin *a, struct request *q)
+{
+	bool exists;
+	enum rmq_error err = admin_find(a, q->words[0], &exists);
+	struct slice cell = client_cell(a->io.client);
+	if (!err && cell.len == 0)
+		err = admin_fail(a, RMQ_E_CONFIG, "the daemon knows of no cells");
+	if (!err)
+		printf("%.*s\n", (int)cell.len, (const char *)cell.data);
 	return err;
+}
+
+static enum rmq_error run_move_cell(struct admin *a, struct request *q)
+{
+	enum rmq_error err = move_cell_check(a, q->words[0], q->words[1]);
+	if (!err)
+		err = open_cells(a, q);
+	return err ? err : move_cell_run(&q->cells, q->words[0], q->words[1]);
 }
 
 /* ---- the table ---- */
@@ -576,6 +718,9 @@ RUN(count)
 RUN(move)
 RUN(redrive)
 RUN(metrics)
+RUN(cells)
+RUN(cell)
+RUN(move_cell)
 #undef RUN
 
 #define COMMAND(name, words, help, rows, min, max) \
@@ -617,6 +762,11 @@ static const struct subcommand command_list[] = {
 	bind, "QUEUE PATTERN", "send the queue what comes to topics that match", no_rows, 2, 2),
     COMMAND(unbind, "QUEUE PATTERN", "end that", no_rows, 2, 2),
     COMMAND(bindings, "[QUEUE]", "list bindings", binding_rows, 0, 1),
+    COMMAND(cells, "[LIST]", "list cells", cell_rows, 0, 1),
+    COMMAND(cell, "QUEUE", "print the cell in which the queue lives", no_rows, 1, 1),
+    {{"move-cell", NULL, "QUEUE CELL", "move a queue and its dead letters to another cell",
+	 {no_rows, client_options, options_of_all, NULL}, NULL},
+	2, 2, do_move_cell},
 };
 #undef COMMAND
 #define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
@@ -830,6 +980,12 @@ static bool take_option(void *arg, int option, const char *value)
 			return false;
 		q->redrive.most = (uint32_t)most;
 		return true;
+	case OPT_MOVED:
+		q->moved = true;
+		return true;
+	case OPT_HOMES:
+		q->homes = true;
+		return true;
 	case OPT_HTTP:
 		q->http = a->keeps = true;
 		return true;
@@ -866,6 +1022,7 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 	if (!opened && !a->keeps)
 		return a->code;
 	enum rmq_error err = line->command->run(p);
+	cells_close(&p->request.cells);
 	if (opened)
 		admin_close(a);
 	/* What went before a failure is printed too. */

@@ -14,11 +14,13 @@ struct queue_row {
 	uint64_t ids_early;
 	uint64_t dropped[DROPPED_WHYS];
 	struct more_settings more;
+	struct slice cell; /* empty: there is only one */
 	size_t name_len;
 	char name[NAME_FULL_MAX];
 };
 
 struct rows {
+	const struct admin *admin;
 	struct queue_row *row;
 	size_t count, cap;
 	bool failed;
@@ -38,6 +40,7 @@ static void on_row(void *arg, const struct wire_listed *row)
 	}
 	struct queue_row *r = &rows->row[rows->count++];
 	r->row = *row;
+	r->cell = rows->admin->cell;
 	r->lost = tags_find_u64(row->tags, LISTED_TAG_LOST);
 	r->unfinished = tags_find_u64(row->tags, LISTED_TAG_UNFINISHED);
 	r->ids = tags_find_u64(row->tags, LISTED_TAG_IDS);
@@ -50,13 +53,24 @@ static void on_row(void *arg, const struct wire_listed *row)
 	memcpy(r->name, row->queue.data, r->name_len);
 }
 
-/* The name of a queue holds nothing that would have to be escaped. */
+static void put_label(struct text *out, const char *name, struct slice value)
+{
+	text_put_str(out, name);
+	text_put_str(out, "=\"");
+	text_put_slice(out, value);
+}
+
+/* Names of queues and cells hold nothing that would have to be escaped. */
 static void put_sample(struct text *out, const char *name, const struct queue_row *r,
     const char *label, const char *of, uint64_t n)
 {
 	text_put_str(out, name);
-	text_put_str(out, "{queue=\"");
-	text_put(out, r->name, r->name_len);
+	text_put_char(out, '{');
+	if (r->cell.len > 0) {
+		put_label(out, "cell", r->cell);
+		text_put_str(out, "\",");
+	}
+	put_label(out, "queue", slice_of(r->name, r->name_len));
 	if (label) {
 		text_put_str(out, "\",");
 		text_put_str(out, label);
@@ -103,25 +117,57 @@ static void put_dropped(struct text *out, const struct rows *rows)
 			    r->dropped[why]);
 }
 
-static void put_part(struct text *out, const char *part, uint64_t n)
+static void put_part(struct text *out, struct slice cell, const char *part, uint64_t n)
 {
-	text_put_str(out, "rmq_sandbox{part=\"");
-	text_put_str(out, part);
+	text_put_str(out, "rmq_sandbox{");
+	if (cell.len > 0) {
+		put_label(out, "cell", cell);
+		text_put_str(out, "\",");
+	}
+	put_label(out, "part", slice_str(part));
 	text_put_str(out, "\"} ");
 	text_put_u64(out, n);
 	text_put_char(out, '\n');
 }
 
-/* Older daemons do not tell. */
-static void put_sandbox(struct text *out, uint64_t achieved)
+static void put_parts(struct text *out, struct slice cell, uint64_t achieved)
 {
 	if (achieved == 0)
 		return;
+	put_part(out, cell, "no_new_privs", (achieved & SANDBOX_NO_NEW_PRIVS) != 0);
+	put_part(out, cell, "landlock", achieved >> SANDBOX_LANDLOCK_FROM);
+	put_part(out, cell, "seccomp", (achieved & SANDBOX_SECCOMP) != 0);
+}
+
+/* Older daemons do not tell. */
+static void put_sandbox(struct text *out, const struct cells_asked *c)
+{
+	bool told = !cells_several(c) && client_sandbox(c->main->io.client) > 0;
+	for (uint32_t i = 0; cells_several(c) && i < c->list->count; i++)
+		told |= c->up[i] && client_sandbox(c->admins[i].io.client) > 0;
+	if (!told)
+		return;
 	openmetrics_family(out, "rmq_sandbox", "gauge", "",
 	    "Sandbox of the queue daemon, by part: 1, or the version of Landlock; 0: not there.");
-	put_part(out, "no_new_privs", (achieved & SANDBOX_NO_NEW_PRIVS) != 0);
-	put_part(out, "landlock", achieved >> SANDBOX_LANDLOCK_FROM);
-	put_part(out, "seccomp", (achieved & SANDBOX_SECCOMP) != 0);
+	if (!cells_several(c))
+		put_parts(out, slice_of("", 0), client_sandbox(c->main->io.client));
+	for (uint32_t i = 0; cells_several(c) && i < c->list->count; i++)
+		if (c->up[i])
+			put_parts(out, cells_name(c->list, i),
+			    client_sandbox(c->admins[i].io.client));
+}
+
+static void put_cells(struct text *out, const struct cells_asked *c)
+{
+	if (!cells_several(c))
+		return;
+	openmetrics_family(
+	    out, "rmq_cell_up", "gauge", "", "1: the cell has told all its queues.");
+	for (uint32_t i = 0; i < c->list->count; i++) {
+		text_put_str(out, "rmq_cell_up{");
+		put_label(out, "cell", cells_name(c->list, i));
+		text_put_str(out, c->up[i] ? "\"} 1\n" : "\"} 0\n");
+	}
 }
 
 static void put_all(struct text *out, const struct rows *rows)
@@ -156,15 +202,19 @@ static void put_all(struct text *out, const struct rows *rows)
 	}
 }
 
-enum rmq_error metrics_put(struct admin *a, struct text *out)
+enum rmq_error metrics_put(struct cells_asked *c, struct text *out)
 {
-	struct rows rows = {0};
+	struct admin *a = c->main;
+	struct rows rows = {.admin = a};
 	a->row = on_row;
 	a->arg = &rows;
-	enum rmq_error err = admin_list(a, "*");
+	enum rmq_error err = cells_meet(c, a->common.timeout_ms);
+	if (!err)
+		err = cells_rows(c, "*");
 	if (!err) {
 		put_all(out, &rows);
-		put_sandbox(out, client_sandbox(a->io.client));
+		put_sandbox(out, c);
+		put_cells(out, c);
 		openmetrics_end(out);
 	}
 	free(rows.row);

@@ -2,11 +2,11 @@
 #ifndef RMQ_QUEUE_METRICS_H
 #define RMQ_QUEUE_METRICS_H
 
-#include "admin.h"
+#include "cells.h"
 #include "core/client/openmetrics.h"
 
-/* Puts them; an error was noted by admin_fail(). */
-enum rmq_error metrics_put(struct admin *a, struct text *out)
+/* Puts those of all cells that answer; an error was noted by admin_fail(). */
+enum rmq_error metrics_put(struct cells_asked *c, struct text *out)
     __attribute__((warn_unused_result));
 
 #endif

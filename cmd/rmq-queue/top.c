@@ -11,10 +11,14 @@
 #define POINTS	     40 /* of a sparkline */
 #define POINTS_LEAST 4	/* less is not worth it */
 #define NAME_WIDTH   18
+#define CELL_WIDTH   10	  /* where there are several */
+#define CELLS_MS     1000 /* to wait for one that does not answer, each time */
 #define NUMBER_WIDTH 7
 
 /* A queue, as it was seen last, and how many were ready before. */
 struct seen {
+	uint32_t cell; /* its place in the list */
+	struct slice cell_name;
 	size_t name_len;
 	char name[NAME_FULL_MAX];
 	uint64_t ready, leased, delayed, sent, settled, failed;
@@ -30,6 +34,7 @@ struct list {
 };
 
 struct top {
+	struct cells_asked *cells;
 	struct list now, before;
 	size_t at; /* in `before`: names up to there were passed */
 	uint64_t passed_ms;
@@ -45,12 +50,21 @@ static uint64_t rate(uint64_t now, uint64_t before, uint64_t ms)
 	return now > before && ms > 0 ? (now - before) * 1000 / ms : 0;
 }
 
-/* What was seen of the queue before; rows come by name. */
-static const struct seen *seen_before(struct top *t, struct slice name)
+/* Which cell tells its queues. */
+static uint32_t cell_now(const struct top *t)
+{
+	const struct cells_asked *c = t->cells;
+	return cells_several(c) ? cells_find(c->list, c->main->cell) : 0;
+}
+
+/* What was seen of the queue before; rows come by cell and name. */
+static const struct seen *seen_before(struct top *t, uint32_t cell, struct slice name)
 {
 	for (; t->at < t->before.count; t->at++) {
 		const struct seen *s = &t->before.all[t->at];
 		int order = slice_cmp(slice_of(s->name, s->name_len), name);
+		if (s->cell != cell)
+			order = s->cell < cell ? -1 : 1;
 		if (order >= 0)
 			return order == 0 ? s : NULL;
 	}
@@ -70,8 +84,11 @@ static void on_row(void *arg, const struct wire_listed *row)
 		t->now.cap = cap;
 	}
 	struct seen *s = &t->now.all[t->now.count++];
-	const struct seen *before = seen_before(t, row->queue);
+	uint32_t cell = cell_now(t);
+	const struct seen *before = seen_before(t, cell, row->queue);
 	*s = before ? *before : (struct seen){0};
+	s->cell = cell;
+	s->cell_name = t->cells->main->cell;
 	s->name_len = row->queue.len < sizeof(s->name) ? row->queue.len : sizeof(s->name);
 	memcpy(s->name, row->queue.data, s->name_len);
 	/* Of a queue that is new here nothing is known of the time before. */
@@ -127,17 +144,26 @@ static void put_number(struct text *out, uint64_t n)
 	text_put(out, text, len);
 }
 
+static void put_left(struct text *out, struct slice word, size_t width)
+{
+	text_put(out, word.data, word.len < width ? word.len : width);
+	for (size_t i = word.len; i < width; i++)
+		text_put_char(out, ' ');
+}
+
 /* As much of it as fits into a line of the screen. */
 static void put_line(struct top *t, const struct seen *s)
 {
 	const uint64_t numbers[] = {s->ready, s->leased, s->delayed, s->receivers, s->sent_rate,
 	    s->settled_rate, s->failed_rate};
-	size_t name = s->name_len < NAME_WIDTH ? s->name_len : NAME_WIDTH;
-	unsigned used = NAME_WIDTH, columns = t->screen.columns;
+	bool several = cells_several(t->cells);
+	unsigned used = NAME_WIDTH + (several ? CELL_WIDTH : 0), columns = t->screen.columns;
 	t->line.len = 0;
-	text_put(&t->line, s->name, name);
-	for (; name < NAME_WIDTH; name++)
+	if (several)
+		put_left(&t->line, s->cell_name, CELL_WIDTH - 1);
+	if (several)
 		text_put_char(&t->line, ' ');
+	put_left(&t->line, slice_of(s->name, s->name_len), NAME_WIDTH);
 	for (size_t i = 0;
 	     i < sizeof(numbers) / sizeof(numbers[0]) && used + NUMBER_WIDTH <= columns;
 	     i++, used += NUMBER_WIDTH)
@@ -149,16 +175,31 @@ static void put_line(struct top *t, const struct seen *s)
 	screen_put_line(&t->screen, slice_of(t->line.data, t->line.len));
 }
 
+/* Cells that do not answer. */
+static void put_down(struct top *t, char *line, size_t size)
+{
+	const struct cells_asked *c = t->cells;
+	size_t len = strlen(line);
+	for (uint32_t i = 0; cells_several(c) && i < c->list->count && len < size; i++)
+		if (!c->up[i])
+			len +=
+			    (size_t)snprintf(line + len, size - len, "  cell %.*s: no answer",
+				(int)c->list->cells[i].name_len, c->list->cells[i].name);
+}
+
 static void put_heading(struct top *t, uint64_t queues)
 {
-	char now[UNITS_TEXT_MAX], line[128];
+	char now[UNITS_TEXT_MAX], line[256];
 	size_t len = units_print_time(now, clock_wall());
 	snprintf(line, sizeof(line), "rmq-queue top  %.*s  %llu queues", (int)len, now,
 	    (unsigned long long)queues);
+	put_down(t, line, sizeof(line));
 	screen_put_line(&t->screen, slice_str(line));
-	screen_put_heading(
-	    &t->screen, slice_str("QUEUE               READY LEASED  DELAY  RECVS SENT/S DONE/S"
-				  " FAIL/S  READY WAS"));
+	snprintf(line, sizeof(line),
+	    "%sQUEUE               READY LEASED  DELAY  RECVS SENT/S DONE/S"
+	    " FAIL/S  READY WAS",
+	    cells_several(t->cells) ? "CELL      " : "");
+	screen_put_heading(&t->screen, slice_str(line));
 }
 
 static enum rmq_error draw(struct admin *a, struct top *t)
@@ -192,7 +233,9 @@ static enum rmq_error go_on(struct admin *a, struct top *t, const char *glob, ui
 		t->at = 0;
 		t->passed_ms = now - asked;
 		asked = now;
-		err = admin_list(a, glob);
+		err = cells_meet(t->cells, CELLS_MS);
+		if (!err)
+			err = cells_rows(t->cells, glob);
 		if (!err && t->failed)
 			err = admin_fail(a, RMQ_E_LIMIT, "out of memory");
 		if (!err)
@@ -203,9 +246,10 @@ static enum rmq_error go_on(struct admin *a, struct top *t, const char *glob, ui
 	return err;
 }
 
-enum rmq_error top_run(struct admin *a, const char *glob, uint64_t every_ms)
+enum rmq_error top_run(struct cells_asked *c, const char *glob, uint64_t every_ms)
 {
-	struct top t = {.passed_ms = 0};
+	struct top t = {.cells = c};
+	struct admin *a = c->main;
 	if (!screen_open(&t.screen))
 		return admin_fail(a, RMQ_E_USAGE,
 		    "top: standard output is no terminal: use rmq-queue stat --watch, or metrics");

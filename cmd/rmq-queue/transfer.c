@@ -243,7 +243,7 @@ static enum rmq_error ask(struct admin *a, const char *queue, struct asked *q)
 	q->next_seq = 0;
 	a->row = on_row;
 	a->arg = q;
-	return admin_list(a, queue);
+	return admin_list_one(a, queue);
 }
 
 /* What was done, for people. */

@@ -84,7 +84,7 @@ static enum rmq_error look(struct why *w)
 	a->row = on_row;
 	a->message = on_message;
 	a->arg = w;
-	enum rmq_error err = admin_list(a, w->queue);
+	enum rmq_error err = admin_list_one(a, w->queue);
 	text_put_char(&w->dead_queue, '\0');
 	if (!err && (!a->fields || strstr(a->fields, names[WAITS])))
 		err = admin_history(a, w->queue, w->seq);
@@ -99,7 +99,7 @@ static enum rmq_error look(struct why *w)
 	if (err || w->found || w->dead_queue.len <= 1)
 		return err;
 	w->next_seq = 0;
-	err = admin_list(a, w->dead_queue.data);
+	err = admin_list_one(a, w->dead_queue.data);
 	a->message = on_dead;
 	a->next = 0;
 	/* There may be no dead letters yet. */

@@ -151,18 +151,35 @@ static enum table_kind put(struct text *out, unsigned column, const void *of)
 	return TABLE_NUMBER;
 }
 
-const struct table_columns queue_columns = {sizeof(columns) / sizeof(columns[0]), name, put};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+const struct table_columns queue_columns = {COLUMNS, name, put};
+
+static const char *name_in_cell(unsigned column)
+{
+	return column < COLUMNS ? name(column) : "cell";
+}
+
+static enum table_kind put_in_cell(struct text *out, unsigned column, const void *of)
+{
+	const struct queue_in_cell *row = of;
+	if (column < COLUMNS)
+		return put(out, column, row->row);
+	text_put_slice(out, row->cell);
+	return TABLE_TEXT;
+}
+
+const struct table_columns queue_columns_in_cell = {COLUMNS + 1, name_in_cell, put_in_cell};
 
 static const char *binding_name(unsigned column)
 {
-	return column == 0 ? "queue" : "pattern";
+	return column == 0 ? "queue" : column == 1 ? "pattern" : "cell";
 }
 
 static enum table_kind put_binding(struct text *out, unsigned column, const void *row)
 {
 	const struct binding_row *r = row;
-	text_put_slice(out, column == 0 ? r->queue : r->pattern);
+	text_put_slice(out, column == 0 ? r->queue : column == 1 ? r->pattern : r->cell);
 	return TABLE_TEXT;
 }
 
-const struct table_columns queue_columns_of_binding = {2, binding_name, put_binding};
+const struct table_columns queue_columns_of_binding = {3, binding_name, put_binding};

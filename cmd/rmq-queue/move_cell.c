@@ -1,0 +1,231 @@
+#include "move_cell.h"
+
+#include <poll.h>
+#include <sodium/randombytes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/name.h"
+#include "core/client/mover.h"
+#include "sys/process/clock.h"
+#include "sys/process/signals.h"
+
+#define AGAIN_MAX  8	/* times that it begins anew */
+#define AGAIN_MS   200	/* before that */
+#define PATIENT_MS 1000 /* before what is waited for is said; it doubles */
+
+struct moving {
+	struct cells_asked *cells;
+	struct admin *admin;
+	const char *queue;
+	const char *to;
+	char from[RAFT_NAME_MAX + 1];
+	struct mover *mover;
+	struct client_io io[2]; /* MOVER_X, MOVER_Y */
+	bool opened[2];
+	uint64_t since;	   /* it has waited for the same */
+	uint64_t patience; /* … and so long before it says so */
+	enum mover_doing doing;
+};
+
+enum rmq_error move_cell_check(struct admin *a, const char *queue, const char *cell)
+{
+	struct slice name = slice_str(queue), base = cells_base(name);
+	if (name_is_ephemeral(name))
+		return admin_fail(a, RMQ_E_USAGE,
+		    "'%s' is of an ephemeral subscription, which stays where it is", queue);
+	if (base.len != name.len)
+		return admin_fail(a, RMQ_E_USAGE, "'%s' goes with its queue: move %.*s", queue,
+		    (int)base.len, (const char *)base.data);
+	if (!name_valid_node(slice_str(cell)))
+		return admin_fail(a, RMQ_E_USAGE, "'%s' is not the name of a cell", cell);
+	return RMQ_E_OK;
+}
+
+/* ---- saying ---- */
+
+static void say(struct moving *m, uint64_t now)
+{
+	struct mover_progress p = mover_progress(m->mover);
+	unsigned long long leased = p.leased;
+	if (p.doing != m->doing) {
+		m->doing = p.doing;
+		m->since = now;
+		m->patience = PATIENT_MS;
+	}
+	if (now - m->since < m->patience || m->admin->common.quiet)
+		return;
+	m->patience *= 2;
+	if (p.doing == MOVER_LEASES)
+		fprintf(stderr,
+		    "rmq-queue: %s: waits until %llu message%s of cell %s %s not leased any more\n",
+		    m->queue, leased, leased == 1 ? "" : "s", m->from,
+		    leased == 1 ? "is" : "are");
+	else if (p.doing == MOVER_OTHER)
+		fprintf(stderr,
+		    "rmq-queue: %s: waits for somebody else who changes it in cell %s\n",
+		    m->queue, m->from);
+	else if (p.doing == MOVER_COPIES || p.doing == MOVER_ENDS)
+		fprintf(stderr, "rmq-queue: %s: %llu messages copied\n", m->queue,
+		    (unsigned long long)p.copied);
+}
+
+static enum rmq_error failed(struct moving *m)
+{
+	struct slice text;
+	enum rmq_error code = mover_error(m->mover, &text);
+	const char *more[] = {[MOVER_STAYS] = "",
+	    [MOVER_UNKNOWN] = ": whether it was moved is not known; run it again",
+	    [MOVER_GONE] = ": it was moved, and is opened by who asks for it; run it again"};
+	return admin_fail(m->admin, code, "%.*s%s", (int)text.len, (const char *)text.data,
+	    more[mover_gone(m->mover)]);
+}
+
+/* ---- one attempt ---- */
+
+static enum rmq_error open_side(struct moving *m, enum mover_side side, const char *cell)
+{
+	struct reason why;
+	struct admin *a = m->admin;
+	uint32_t i = cells_find(m->cells->list, slice_str(cell));
+	struct client_host host = mover_host(m->mover, side);
+	struct client_config config = {.window = CLIENT_WINDOW,
+	    .timeout_ms = a->common.timeout_ms,
+	    .no_wait = true,
+	    .pinned = true};
+	if (i == CELLS_NONE)
+		return admin_fail(a, RMQ_E_CONFIG,
+		    "it lives in cell %s, which is not in the list of cells", cell);
+	struct client_io_cell at = cells_at(m->cells, i);
+	enum rmq_error err =
+	    client_io_open_cell(&m->io[side], &a->common, &at, &config, &host, &why);
+	m->opened[side] = !err;
+	return err ? admin_fail(a, err, "cell %s: %s", cell, why.text) : RMQ_E_OK;
+}
+
+/* Both clients and the mover, until it is done with. */
+static void run(struct moving *m)
+{
+	struct mono_time now = clock_mono();
+	uint8_t token[CELL_TOKEN_SIZE];
+	randombytes_buf(token, sizeof(token));
+	mover_begin(m->mover, now, m->io[MOVER_X].client, m->io[MOVER_Y].client, token);
+	while (mover_turn(m->mover, now), mover_state(m->mover) == MOVER_GOES) {
+		struct pollfd p[3] = {{.fd = -1}, {.fd = -1}, {signals_fd(), POLLIN, 0}};
+		int timeout_ms = PATIENT_MS, due_ms;
+		for (unsigned i = 0; i < 2; i++) {
+			p[i] = client_io_prepare(&m->io[i], &due_ms);
+			if (due_ms >= 0)
+				timeout_ms = client_io_sooner(timeout_ms, (uint64_t)due_ms);
+		}
+		timeout_ms = client_io_sooner(timeout_ms, mover_due_ms(m->mover, clock_mono()));
+		if (poll(p, 3, timeout_ms) > 0)
+			for (unsigned i = 0; i < 2; i++)
+				client_io_turn(&m->io[i], p[i].revents);
+		if (signals_caught())
+			admin_die(m->admin);
+		now = clock_mono();
+		say(m, now.ms);
+	}
+}
+
+static void close_both(struct moving *m)
+{
+	int timeout_ms;
+	for (unsigned i = 0; i < 2; i++) {
+		if (!m->opened[i])
+			continue;
+		client_bye(m->io[i].client);
+		if (!client_dead(m->io[i].client))
+			(void)client_io_prepare(&m->io[i], &timeout_ms);
+		client_io_close(&m->io[i]);
+		m->opened[i] = false;
+	}
+	mover_free(m->mover);
+	m->mover = NULL;
+}
+
+static void tell(const struct moving *m, uint64_t copied)
+{
+	if (!m->admin->common.quiet)
+		fprintf(stderr,
+		    "rmq-queue: %s: moved from cell %s to cell %s, %llu message%s\n", m->queue,
+		    m->from, m->to, (unsigned long long)copied, copied == 1 ? "" : "s");
+}
+
+/* *again: it has to begin anew. */
+static enum rmq_error attempt(struct moving *m, bool *again)
+{
+	struct mover_config config = {.queue = slice_str(m->queue),
+	    .from = slice_str(m->from),
+	    .to = slice_str(m->to),
+	    .timeout_ms = m->admin->common.timeout_ms};
+	*again = false;
+	m->mover = mover_new(&config);
+	if (!m->mover)
+		return admin_fail(m->admin, RMQ_E_LIMIT, "out of memory");
+	enum rmq_error err = open_side(m, MOVER_X, m->from);
+	if (!err)
+		err = open_side(m, MOVER_Y, m->to);
+	if (!err) {
+		run(m);
+		enum mover_state state = mover_state(m->mover);
+		*again = state == MOVER_AGAIN || state == MOVER_ELSEWHERE;
+		if (state == MOVER_FAILED)
+			err = failed(m);
+		else if (state == MOVER_DONE)
+			tell(m, mover_progress(m->mover).copied);
+	}
+	close_both(m);
+	return err;
+}
+
+/* ---- the command ---- */
+
+/* Where it lives: m->from. */
+static enum rmq_error find(struct moving *m)
+{
+	bool exists;
+	enum rmq_error err = admin_find(m->admin, m->queue, &exists);
+	struct slice cell = client_cell(m->admin->io.client);
+	snprintf(m->from, sizeof(m->from), "%.*s", (int)cell.len, (const char *)cell.data);
+	return err;
+}
+
+static enum rmq_error check_list(struct cells_asked *c, const char *cell)
+{
+	struct admin *a = c->main;
+	if (c->list->count == 0)
+		return admin_fail(a, RMQ_E_CONFIG, "the daemon knows of no cells");
+	if (cells_find(c->list, slice_str(cell)) == CELLS_NONE)
+		return admin_fail(
+		    a, RMQ_E_USAGE, "there is no cell '%s': rmq-queue cells lists them", cell);
+	return RMQ_E_OK;
+}
+
+enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const char *cell)
+{
+	struct moving m = {.cells = c, .admin = c->main, .queue = queue, .to = cell};
+	bool again = true;
+	enum rmq_error err = check_list(c, cell);
+	for (unsigned i = 0; !err && again; i++) {
+		if (i == AGAIN_MAX)
+			return admin_fail(c->main, RMQ_E_BUSY,
+			    "was begun %u times, and each time the connection with cell %s was lost, or it was moved: run it again",
+			    i, m.from);
+		if (i > 0)
+			err = admin_pause(c->main, AGAIN_MS);
+		if (!err)
+			err = find(&m);
+		c->main->about = queue;
+		if (!err && strcmp(m.from, cell) == 0) {
+			if (!c->main->common.quiet)
+				fprintf(
+				    stderr, "rmq-queue: %s: lives in cell %s\n", queue, cell);
+			return err;
+		}
+		if (!err)
+			err = attempt(&m, &again);
+	}
+	return err;
+}
