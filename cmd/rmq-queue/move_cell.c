@@ -153,8 +153,8 @@ static void tell(const struct moving *m, uint64_t copied)
 		    m->from, m->to, (unsigned long long)copied, copied == 1 ? "" : "s");
 }
 
-/* *again: it has to begin anew. */
-static enum rmq_error attempt(struct moving *m, bool *again)
+/* *again: it has to begin anew; of the last one it is said why. */
+static enum rmq_error attempt(struct moving *m, bool last, bool *again)
 {
 	struct mover_config config = {.queue = slice_str(m->queue),
 	    .from = slice_str(m->from),
@@ -171,7 +171,7 @@ static enum rmq_error attempt(struct moving *m, bool *again)
 		run(m);
 		enum mover_state state = mover_state(m->mover);
 		*again = state == MOVER_AGAIN || state == MOVER_ELSEWHERE;
-		if (state == MOVER_FAILED)
+		if (state == MOVER_FAILED || (state == MOVER_AGAIN && last))
 			err = failed(m);
 		else if (state == MOVER_DONE)
 			tell(m, mover_progress(m->mover).copied);
@@ -210,9 +210,7 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 	enum rmq_error err = check_list(c, cell);
 	for (unsigned i = 0; !err && again; i++) {
 		if (i == AGAIN_MAX)
-			return admin_fail(c->main, RMQ_E_BUSY,
-			    "was begun %u times, and each time the connection with cell %s was lost, or it was moved: run it again",
-			    i, m.from);
+			return admin_fail(c->main, RMQ_E_BUSY, "moves from cell to cell");
 		if (i > 0)
 			err = admin_pause(c->main, AGAIN_MS);
 		if (!err)
@@ -225,7 +223,7 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 			return err;
 		}
 		if (!err)
-			err = attempt(&m, &again);
+			err = attempt(&m, i + 1 == AGAIN_MAX, &again);
 	}
 	return err;
 }

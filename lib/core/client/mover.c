@@ -252,14 +252,17 @@ static void refused(
 	} else if (m->step == OPENS) {
 		fail(m, s, code, text);
 	} else {
-		/* The promise, or the copy, is another mover's now; or it has moved it. */
-		bool again = code == RMQ_E_STALE || elsewhere || code == RMQ_E_NOT_EMPTY ||
-			     (m->step == BEGINS && code == RMQ_E_BUSY);
+		/*
+		 * The promise, or the copy, is another mover's now; or it has moved it: what X answered to HOLD
+		 * before a connection was lost, it answers again.
+		 */
+		bool again =
+		    code == RMQ_E_STALE || elsewhere || code == RMQ_E_NOT_EMPTY ||
+		    (m->step == BEGINS && (code == RMQ_E_BUSY || code == RMQ_E_EXISTS));
 		m->gone = MOVER_STAYS;
+		fail(m, s, code, text);
 		if (again)
-			undo(m, MOVER_AGAIN);
-		else
-			fail(m, s, code, text);
+			m->outcome = MOVER_AGAIN;
 	}
 }
 

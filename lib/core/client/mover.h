@@ -66,7 +66,7 @@ enum mover_state {
 };
 enum mover_state mover_state(const struct mover *m);
 
-/* MOVER_FAILED: the code, and a text that names the cell.  Borrowed. */
+/* MOVER_FAILED: the code, and a text that names the cell; MOVER_AGAIN: the same, or RMQ_E_OK.  Borrowed. */
 enum rmq_error mover_error(const struct mover *m, struct slice *text);
 
 /* Whether X has let go; of one that has not it is as if nothing had been. */
