@@ -10,11 +10,15 @@ static bool word_char(uint8_t c)
 	       c == '_';
 }
 
+static bool ends_in(struct slice name, const char *end)
+{
+	size_t len = strlen(end);
+	return name.len > len && memcmp(name.data + name.len - len, end, len) == 0;
+}
+
 bool name_is_dead(struct slice name)
 {
-	size_t suffix = strlen(NAME_DEAD_SUFFIX);
-	return name.len > suffix &&
-	       memcmp(name.data + name.len - suffix, NAME_DEAD_SUFFIX, suffix) == 0;
+	return ends_in(name, NAME_DEAD_SUFFIX);
 }
 
 static bool is_word(struct slice name, size_t max)
@@ -29,8 +33,8 @@ static bool is_word(struct slice name, size_t max)
 
 bool name_valid(struct slice name)
 {
-	return is_word(
-	    name, NAME_MAX_LEN + (name_is_dead(name) ? strlen(NAME_DEAD_SUFFIX) : 0));
+	bool longer = ends_in(name, NAME_DEAD_SUFFIX) || ends_in(name, NAME_AWAY_SUFFIX);
+	return is_word(name, longer ? NAME_FULL_MAX : NAME_MAX_LEN);
 }
 
 bool name_valid_node(struct slice name)

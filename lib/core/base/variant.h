@@ -332,6 +332,12 @@
 	X(NUMBERS_STAY, "a queue that was moved numbers anew") \
 	X(LEASES_STAY, "a lease of the cell before settles what is leased in this one") \
 	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since") \
+	X(LEFT_REVIVED, "a checkpoint forgets that a queue has gone") \
+	X(FROZEN_TAKES, "a queue that is frozen takes messages") \
+	X(GONE_APART, "that a queue has left is stored before where it is") \
+	X(HOLD_SHARED, "two hold a queue at once") \
+	X(MADE_BESIDE_COPY, "a queue is made while a copy of it arrives") \
+	X(AWAY_BOUND_STILL, "what is for other cells hears topics while its queue is here") \
 	X(FURTHER_HERE, "what is for a queue elsewhere makes one here") \
 	X(ROAMS_EARLY, "a client goes on elsewhere before all that it sent is answered") \
 	X(MOVER_UNFROZEN, "a mover copies the rest before it freezes the queue") \

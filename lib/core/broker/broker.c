@@ -50,6 +50,8 @@ struct broker *broker_new(const struct broker_host *host)
 	b->host = *host;
 	RB_INIT(&b->queues_by_name);
 	RB_INIT(&b->queues_by_id);
+	RB_INIT(&b->queues_arriving);
+	TAILQ_INIT(&b->moving);
 	RB_INIT(&b->throttled);
 	RB_INIT(&b->sessions);
 	RB_INIT(&b->conns);
@@ -77,6 +79,7 @@ struct broker *broker_new(const struct broker_host *host)
 	ledger_init(&b->ledger);
 	voided_init(&b->voided);
 	kv_init(&b->kv, &b->owners, &b->ledger.part_bytes);
+	places_init(&b->places, &b->ledger.part_bytes);
 	b->level = level_newest();
 	b->next_queue = 1;
 	b->next_n = 1;
@@ -136,6 +139,7 @@ void broker_free(struct broker *b)
 		broker_queue_free(b, q);
 	}
 	kv_deinit(&b->kv);
+	places_deinit(&b->places);
 	bindings_deinit(&b->bindings);
 	broker_forget_put_off(b);
 	effects_free(&b->fresh);
@@ -157,6 +161,7 @@ void broker_start(struct broker *b, uint64_t term, const uint8_t secret[SESSION_
 	broker_make_holes_again(b);
 	broker_find_ephemerals(b);
 	broker_away_find(b);
+	broker_find_left(b);
 }
 
 struct slice broker_secret_tags(uint8_t list[4 + SESSION_SECRET_SIZE], const uint8_t *secret)
@@ -628,6 +633,8 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	broker_watch_end(b, c);
 	broker_away_end(b, c);
 	broker_kv_end(b, c);
+	if (!RMQ_VARIANT(HOLD_OUTLIVES))
+		broker_move_end(b, c);
 	if (b->put_off.conn == id)
 		broker_forget_put_off(b);
 	if (c->session) {
@@ -1164,6 +1171,9 @@ static void add_queue(struct digest *d, struct queue *q)
 		add(d, bound->pattern, bound->len + 0u);
 	add_u64(d, q->bindings_count);
 	add_u64(d, q->ephemeral);
+	add_u64(d, q->hidden);
+	if (q->token)
+		add(d, q->token, CELL_TOKEN_SIZE);
 	add_batches(d, q);
 	add_ranges(d, q);
 	add_expiries(d, q);
@@ -1184,6 +1194,22 @@ static void add_kv(struct digest *d, const struct kv *m)
 	}
 }
 
+static void add_places(struct digest *d, const struct places *p)
+{
+	struct place *one = places_after(p, slice_of("", 0));
+	const struct copy *c;
+	for (; one; one = places_next(one)) {
+		add(d, one->name, one->name_len);
+		add(d, place_cell(one).data, one->cell_len);
+		add(d, one->token, one->token_len);
+		add_u64(d, one->state);
+		TAILQ_FOREACH (c, &one->copies, link) {
+			add(d, c->token, sizeof(c->token));
+			add_u64(d, c->number);
+		}
+	}
+}
+
 uint64_t broker_digest(const struct broker *cb)
 {
 	struct broker *b = (struct broker *)(uintptr_t)cb;
@@ -1199,6 +1225,7 @@ uint64_t broker_digest(const struct broker *cb)
 	add_u64(&d, b->starts);
 	add(&d, b->secret, sizeof(b->secret));
 	add_kv(&d, &b->kv);
+	add_places(&d, &b->places);
 	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
 		add_queue(&d, q);
 	RB_FOREACH (s, session_tree, &b->sessions) {

@@ -20,6 +20,7 @@
 #ifndef RMQ_CORE_BROKER_BROKER_H
 #define RMQ_CORE_BROKER_BROKER_H
 
+#include "core/base/cells.h"
 #include "core/base/error.h"
 #include "core/base/limits.h"
 #include "core/base/time.h"
@@ -83,6 +84,18 @@ void broker_create_explicitly(struct broker *b);
  * LEVEL_FIRST stands for that.  What needs a higher one is refused.
  */
 void broker_level(struct broker *b, uint64_t level);
+
+/*
+ * The cells that there are, and which of them this is: from now on clients that ask for a queue of another
+ * one are led there.  Both stay the caller's, and as they are, until broker_free().  Without a call every
+ * queue lives here that has not gone away.
+ */
+void broker_cells(struct broker *b, const struct cells *list, struct slice self);
+/*
+ * How many base names have queues here though they are at home elsewhere, and neither came nor went; *one
+ * of them (borrowed until the next call).  They are served here; who begins at their home does not find them.
+ */
+uint32_t broker_strays(const struct broker *b, struct slice *one);
 
 /* What clients are told of the process's sandbox from now on: as WELCOME_TAG_SANDBOX. */
 void broker_tell_sandbox(struct broker *b, uint64_t achieved);

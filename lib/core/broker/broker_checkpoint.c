@@ -231,7 +231,7 @@ static void write_settings(struct broker *b, const struct queue *q)
 	const struct queue_settings *s = &q->settings;
 	const struct queue_counts *n = &q->counts;
 	uint8_t bytes[4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + EVENT_MAKER_MAX +
-		      QUEUE_DROPPED_SIZE];
+		      QUEUE_DROPPED_SIZE + EVENT_ARRIVING_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put_u64(&tags, PART_QUEUE_TAG_LOST, n->lost);
 	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s->more, SETTING_ALL);
@@ -239,7 +239,11 @@ static void write_settings(struct broker *b, const struct queue *q)
 	if (!RMQ_VARIANT(RATE_FORGOTTEN))
 		tags_put_u64(&tags, PART_QUEUE_TAG_RATE, q->rate_full);
 	broker_put_dropped(&tags, PART_QUEUE_TAG_DROPPED, n);
+	if (q->hidden == QUEUE_ARRIVES && !RMQ_VARIANT(COPIES_FORGOTTEN))
+		tags_put(&tags, EVENT_TAG_ARRIVING, slice_of(q->token, CELL_TOKEN_SIZE));
 	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_EARLY, n->ids_early);
+	if (q->hidden == QUEUE_LEFT && !RMQ_VARIANT(LEFT_REVIVED))
+		tags_put(&tags, PART_QUEUE_TAG_LEFT, NO_TAGS);
 	tags_put_u64(&tags, PART_QUEUE_TAG_IDS_SEED, q->ids_seed);
 	broker_emit_part_queue(
 	    b, &(struct event_part_queue){q->id, queue_name(q), SETTINGS_OF(s),
@@ -399,8 +403,39 @@ static bool write_kv(struct broker *b, uint64_t bytes)
 	return !e || RMQ_VARIANT(KV_CUT_OFF);
 }
 
+static void write_place(struct broker *b, const struct place *p)
+{
+	const struct copy *c;
+	if (!RMQ_VARIANT(AWAY_FORGOTTEN))
+		broker_emit_part_place(b, &(struct event_part_place){p->state, place_name(p),
+					      place_cell(p), place_token(p), NO_TAGS});
+	TAILQ_FOREACH (c, &p->copies, link)
+		broker_emit_part_copy(
+		    b, &(struct event_part_copy){place_name(p),
+			   slice_of(c->token, sizeof(c->token)), c->number, NO_TAGS});
+}
+
 /*
- * Writes sessions, then the map: so many bytes and one session or entry more at most.  Whether all are
+ * Writes places, by name: so many bytes and one more at most.  Whether all are written.  What changes
+ * between pieces is in events, which say the whole of it.
+ */
+static bool write_places(struct broker *b, uint64_t bytes)
+{
+	struct checkpoint *k = &b->ckpt;
+	uint64_t end = written(b) + bytes;
+	struct place *p = places_after(&b->places, slice_of(k->place, k->place_len));
+	for (bool first = true; p && (first || written(b) < end); p = places_next(p)) {
+		first = false;
+		k->place_len = p->name_len;
+		memcpy(k->place, p->name, p->name_len);
+		write_place(b, p);
+	}
+	k->places_done = !p;
+	return !p;
+}
+
+/*
+ * Writes sessions, then places and the map: so many bytes and one session or entry more at most.  Whether all are
  * written.
  */
 static bool write_sessions(struct broker *b, uint64_t bytes)
@@ -411,6 +446,8 @@ static bool write_sessions(struct broker *b, uint64_t bytes)
 	if (!k->paused) {
 		write_numbers(b);
 		k->below = k->kv_at = 0;
+		k->place_len = 0;
+		k->places_done = false;
 		k->fresh = s ? s->id + 1 : 0;
 	}
 	s = k->below < UINT64_MAX ? session_from(&b->sessions, k->below) : NULL;
@@ -424,6 +461,8 @@ static bool write_sessions(struct broker *b, uint64_t bytes)
 	if (k->below < UINT64_MAX)
 		k->fresh = b->kv.version;
 	k->below = UINT64_MAX;
+	if (!k->places_done && !write_places(b, end > written(b) ? end - written(b) : 0))
+		return false;
 	return b->kv.version == 0 || write_kv(b, end > written(b) ? end - written(b) : 0);
 }
 
@@ -619,7 +658,7 @@ static void write_parts(struct broker *b)
 	bool fresh = is_cut(k) && k->below >= k->fresh && k->below < UINT64_MAX;
 	/* … of the map as well, whose newest changes are its last entries. */
 	fresh |= is_cut(k) && k->group == SESSION_GROUP && k->below == UINT64_MAX &&
-		 k->kv_at >= k->fresh;
+		 k->places_done && k->kv_at >= k->fresh;
 	k->holding = k->left > 0 && (!any || fresh || (k->holding && !k->paused));
 }
 

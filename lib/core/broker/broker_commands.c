@@ -187,22 +187,31 @@ void broker_put_maker(struct writer *tags, const struct owner *maker)
 		event_maker_put(tags, &(struct event_maker){maker->uid, owner_node(maker)});
 }
 
-static void emit_create(struct broker *b, struct slice name, const struct queue_settings *s,
-    const struct owner *maker)
+static void emit_create(struct broker *b, struct slice name, struct slice token,
+    const struct queue_settings *s, const struct owner *maker)
 {
-	uint8_t bytes[MORE_SETTINGS_BYTES + EVENT_MAKER_MAX];
+	uint8_t bytes[MORE_SETTINGS_BYTES + EVENT_MAKER_MAX + EVENT_ARRIVING_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	more_settings_put(&tags, EVENT_TAG_SETTINGS, &s->more, SETTING_ALL);
 	broker_put_maker(&tags, maker);
+	if (token.len > 0)
+		tags_put(&tags, EVENT_TAG_ARRIVING, token);
 	broker_emit_create(b, &(struct event_create){b->next_queue, name, SETTINGS_OF(s),
 				  slice_str(s->dead_letter), slice_of(tags.p, tags.len)});
+}
+
+struct queue *broker_queue_make_of(struct broker *b, struct slice name, struct slice token,
+    const struct queue_settings *s, const struct owner *maker)
+{
+	emit_create(b, name, token, s, maker);
+	return token.len > 0 ? broker_arriving_queue(b, name, token)
+			     : broker_queue_named(b, name);
 }
 
 struct queue *broker_queue_make_as(struct broker *b, struct slice name,
     const struct queue_settings *s, const struct owner *maker)
 {
-	emit_create(b, name, s, maker);
-	return broker_queue_named(b, name);
+	return broker_queue_make_of(b, name, NO_TAGS, s, maker);
 }
 
 struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker)
@@ -210,7 +219,8 @@ struct queue *broker_queue_make(struct broker *b, struct slice name, const struc
 	struct queue *q = broker_queue_named(b, name);
 	if (q || !name_valid(name) || broker_queues_full(b, maker))
 		return q;
-	return broker_queue_make_as(b, name, &broker_default_settings, maker);
+	struct queue_settings s = broker_settings_for(name);
+	return broker_queue_make_as(b, name, &s, maker);
 }
 
 enum rmq_error broker_may_name(const struct broker *b, struct slice name)
@@ -369,7 +379,7 @@ static void on_queue_create(struct broker *b, struct conn *c, const struct wire_
 	} else {
 		broker_reserve(b, 1024);
 		if (!q)
-			emit_create(b, m->queue, &s, c->owner);
+			emit_create(b, m->queue, NO_TAGS, &s, c->owner);
 		broker_taken(b, c, m->n);
 	}
 }
@@ -573,30 +583,38 @@ static uint64_t unfinished_of_others(
  * and would be refused again at this piece.
  */
 static enum rmq_error want_room(
-    struct broker *b, struct conn *c, struct queue *q, size_t before, size_t len)
+    struct broker *b, struct conn *c, struct queue *q, uint8_t flags, size_t before, size_t len)
 {
 	bool full = q && queue_room(q) <= unfinished_of_others(b, c, q);
+	/* What it would replace may have been copied to another cell. */
+	bool moves = q && (q->is_frozen || (q->is_held && (flags & SEND_REPLACE)));
+	full |= moves && !RMQ_VARIANT(HELD_LOSES) && !RMQ_VARIANT(FROZEN_TAKES);
 	if (!full && len + FRAME_SMALL <= broker_room_left(b))
 		return RMQ_E_OK;
 	broker_wait(b, c, full ? q : NULL, before + len + FRAME_SMALL);
-	if (full && q->settings.more.paused_in)
+	if (full && (q->settings.more.paused_in || moves))
 		return RMQ_E_PAUSED;
 	return full ? RMQ_E_FULL : RMQ_E_DISK_FULL;
 }
+
+/* With flags of SEND: the queue is one for other cells, and is made as one of dead letters is. */
+#define SEND_DIVERTED 128
+static_assert(!(SEND_DIVERTED & SEND_FLAGS), "no flag of a frame");
 
 /* Whether so many bytes may be sent to that queue, which may have to be made first; see want_room(). */
 static enum rmq_error may_send(
     struct broker *b, struct conn *c, struct slice name, uint8_t flags, size_t len)
 {
 	struct queue *q = broker_queue_named(b, name);
-	if (!q && (b->explicit_create || (flags & SEND_NO_CREATE)))
+	bool diverted = flags & SEND_DIVERTED;
+	if (!q && !diverted && (b->explicit_create || (flags & SEND_NO_CREATE)))
 		return name_valid(name) ? RMQ_E_NO_QUEUE : RMQ_E_USAGE;
 	enum rmq_error err = q ? RMQ_E_OK : broker_may_name(b, name);
 	if (err)
 		return err;
 	if (!q && broker_queues_full(b, c->owner))
 		return RMQ_E_LIMIT;
-	return want_room(b, c, q, 0, len);
+	return want_room(b, c, q, flags, 0, len);
 }
 
 /* Why a SEND to that queue is refused. */
@@ -604,6 +622,8 @@ static const char *why_not_sent(const struct broker *b, const struct conn *c, st
     enum rmq_error code, char text[TEXT_MAX + 1])
 {
 	const struct queue *q = broker_queue_named(b, name);
+	if (code == RMQ_E_PAUSED && q && q->is_held)
+		return "queue moves to another cell, and takes messages again in a moment";
 	if (code == RMQ_E_PAUSED)
 		return "queue is paused: rmq-queue resume lets it take messages";
 	if (code != RMQ_E_FULL || !q)
@@ -698,7 +718,34 @@ static bool piece_fits(struct broker *b, struct conn *c, const struct wire_send 
 struct send_queues {
 	uint32_t count;
 	struct slice name[SHARES_MAX];
+	bool diverted[SEND_QUEUES_MAX]; /* it is here for that of another cell */
+	char away[SEND_QUEUES_MAX][AWAY_NAME_MAX];
 };
+
+static bool is_among(const struct send_queues *t, struct slice name)
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (slice_eq(t->name[i], name))
+			return true;
+	return false;
+}
+
+/* What is for queues of other cells stays here, for the forwarder; once, if it is named as well. */
+static void divert(const struct broker *b, struct send_queues *t)
+{
+	uint32_t count = t->count;
+	for (t->count = 1; t->count < count; t->count++) {
+		uint32_t i = t->count;
+		struct slice name = broker_target(b, t->name[i], t->away[i]);
+		t->diverted[i] = broker_is_diverted(t->name[i], name);
+		t->name[i] = name;
+		if (!t->diverted[i] || !is_among(t, name))
+			continue;
+		count--;
+		memmove(&t->name[i], &t->name[i + 1], (count - i) * sizeof(t->name[0]));
+		t->count--;
+	}
+}
 
 /* Those that it names.  false: more than may be, one of them twice, or it cannot be read. */
 static bool queues_of(const struct wire_send *m, struct send_queues *t)
@@ -709,11 +756,8 @@ static bool queues_of(const struct wire_send *m, struct send_queues *t)
 	t->name[0] = m->queue;
 	for (t->count = 1; reader_left(&r) > 0; t->count++) {
 		struct slice name = get_str(&r);
-		if (r.bad || t->count == SEND_QUEUES_MAX)
+		if (r.bad || t->count == SEND_QUEUES_MAX || is_among(t, name))
 			return false;
-		for (uint32_t i = 0; i < t->count; i++)
-			if (slice_eq(t->name[i], name))
-				return false;
 		t->name[t->count] = name;
 	}
 	return !named || t->count > 1;
@@ -748,8 +792,9 @@ static bool queues_of_topic(
 	}
 	if (RMQ_VARIANT(TOPIC_FIRST) && found.count > 1)
 		found.count = 1;
-	for (; t->count < found.count; t->count++)
-		t->name[t->count] = queue_name(found.queue[t->count]);
+	for (uint32_t i = 0; i < found.count; i++)
+		if (broker_hears(b, found.queue[i]))
+			t->name[t->count++] = queue_name(found.queue[i]);
 	if (t->count == 0 && !(m->flags & SEND_ALLOW_UNROUTED))
 		fail(b, c, m->n, RMQ_E_UNROUTED, 0);
 	return t->count > 0 || (m->flags & SEND_ALLOW_UNROUTED);
@@ -769,7 +814,9 @@ static bool all_take(struct broker *b, struct conn *c, const struct wire_send *m
 	broker_works(b, t->count - 1);
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct queue *q = broker_queue_named(b, t->name[i]);
-		enum rmq_error err = may_send(b, c, t->name[i], m->flags, len);
+		bool diverted = i < SEND_QUEUES_MAX && t->diverted[i];
+		uint8_t flags = diverted ? m->flags | SEND_DIVERTED : m->flags;
+		enum rmq_error err = may_send(b, c, t->name[i], flags, len);
 		missing += !q;
 		if (!err && !q && too_many_queues(b, c->owner, missing))
 			err = RMQ_E_LIMIT;
@@ -936,7 +983,7 @@ static bool only_position(
 static void send_batch(struct broker *b, struct conn *c, const struct wire_send *m)
 {
 	struct batch_view batch;
-	struct send_queues queues;
+	struct send_queues queues = {0};
 	struct targets targets;
 	struct resume resume;
 	if (!broker_resume_of(m, &resume)) {
@@ -960,6 +1007,8 @@ static void send_batch(struct broker *b, struct conn *c, const struct wire_send 
 		broker_taken(b, c, m->n);
 		return;
 	}
+	if (!(m->flags & SEND_TOPIC))
+		divert(b, &queues);
 	if (!resumes(b, c, m, &resume) || !few_enough(b, c, m, &batch, queues.count) ||
 	    !all_take(b, c, m, &queues, &batch))
 		return;
@@ -1041,7 +1090,7 @@ static bool all_take_piece(struct broker *b, struct conn *c, const struct wire_s
 {
 	broker_works(b, t->count - 1);
 	for (uint32_t i = 0; i < t->count; i++) {
-		enum rmq_error err = want_room(b, c, t->queue[i], p->weight,
+		enum rmq_error err = want_room(b, c, t->queue[i], m->flags, p->weight,
 		    m->data.len + t->count * (size_t)EVENT_TARGET_SIZE);
 		if (err && (t->count > 1 || (m->flags & SEND_TOPIC)))
 			fail_queue(b, c, m->n, err, queue_name(t->queue[i]));
@@ -1123,7 +1172,7 @@ static void whole(struct broker *b, struct conn *c, const struct wire_send *m,
 
 static void send_chunk(struct broker *b, struct conn *c, const struct wire_send *m)
 {
-	struct send_queues queues;
+	struct send_queues queues = {0};
 	struct targets t = {0};
 	struct slice attributes;
 	uint64_t before = 0;
@@ -1313,7 +1362,7 @@ static enum rmq_error may_bury(
     const struct broker *b, const struct queue *q, struct slice dead_name)
 {
 	const struct queue *dead = broker_queue_named(b, dead_name);
-	if (dead_name.len == 0)
+	if (!dead && !name_valid(dead_name))
 		return RMQ_E_NO_QUEUE;
 	if (!dead && broker_queues_full(b, q->maker))
 		return RMQ_E_LIMIT;
@@ -1531,8 +1580,8 @@ static void settle(
 	if (RMQ_VARIANT(ENDED_UNJUDGED))
 		tell_holders(b, c, q, m, &v.failing);
 	/* From here on nothing is refused: a refused command has no effect. */
-	char name[NAME_FULL_MAX + 8], text[TEXT_MAX + 1];
-	struct slice dead = broker_dead_name(q, name);
+	char name[NAME_FULL_MAX + 8], away[AWAY_NAME_MAX], text[TEXT_MAX + 1];
+	struct slice dead = broker_target(b, broker_dead_name(q, name), away);
 	bool buries = m->verb == VERB_DEAD && v.failing.len > 0;
 	enum rmq_error err = buries ? may_bury(b, q, dead) : RMQ_E_OK;
 	if (err == RMQ_E_NO_QUEUE) {
@@ -1596,7 +1645,7 @@ static void on_settle(struct broker *b, struct conn *c, const struct wire_settle
 
 /* All in one record, the messages in front, so that it is known where they are. */
 static void emit_settle_send(struct broker *b, struct conn *c, struct queue *q,
-    const struct wire_settle_send *m, struct slice batch, struct verdict *v)
+    const struct wire_settle_send *m, struct slice name, struct slice batch, struct verdict *v)
 {
 	uint64_t id = c->session->id;
 	uint8_t *entries = v->stale.p;
@@ -1605,7 +1654,7 @@ static void emit_settle_send(struct broker *b, struct conn *c, struct queue *q,
 	broker_reserve(b, batch.len + len + FRAME_SMALL);
 	put_rest(&v->stale, slice_of(v->good.p, v->good.len));
 	assert(!v->stale.full);
-	struct queue *target = broker_queue_make(b, m->target, c->owner);
+	struct queue *target = broker_queue_make(b, name, c->owner);
 	broker_emit_send(
 	    b, &(struct event_send){target->id, id, m->n, target->next_seq, NO_TAGS, batch});
 	if (RMQ_VARIANT(SETTLE_SEND_APART))
@@ -1627,7 +1676,10 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
     const struct wire_settle *s, struct slice data)
 {
 	struct queue *q = broker_queue_named(b, m->queue);
-	struct queue *target = broker_queue_named(b, m->target);
+	char away[AWAY_NAME_MAX];
+	struct slice name = broker_target(b, m->target, away);
+	bool diverted = broker_is_diverted(m->target, name);
+	struct queue *target = broker_queue_named(b, name);
 	struct batch_view batch;
 	struct verdict v;
 	enum rmq_error err = batch_parse(data, &batch);
@@ -1648,14 +1700,14 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 	/* All is judged before anything happens. */
 	if (target && !bodies_fit(b, c, m->n, target, &batch))
 		return;
-	err = may_send(b, c, m->target, m->flags, m->data.len);
+	err = may_send(b, c, name, diverted ? m->flags | SEND_DIVERTED : m->flags, m->data.len);
 	if (err == RMQ_E_LIMIT) {
 		char text[TEXT_MAX + 1];
 		fail_text(b, c, m->n, err, 0, why_not(c->owner, err, text));
 		return;
 	}
 	if (err) {
-		fail_queue(b, c, m->n, err, m->target);
+		fail_queue(b, c, m->n, err, name);
 		return;
 	}
 	if (!judged(b, c, q, s, true, RECORD_PAYLOAD_MAX - FRAME_SMALL - data.len, &v))
@@ -1666,7 +1718,7 @@ static void settle_send(struct broker *b, struct conn *c, const struct wire_sett
 		return;
 	}
 	tell_holders(b, c, q, s, &v.good);
-	emit_settle_send(b, c, q, m, data, &v);
+	emit_settle_send(b, c, q, m, name, data, &v);
 }
 
 static void on_settle_send(struct broker *b, struct conn *c, const struct wire_settle_send *m)
@@ -1977,6 +2029,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 		broker_close(b, s->conn);
 	}
 	broker_attach(b, c, s);
+	c->features = m->features;
 	if (!owner_known(s->owner))
 		broker_session_own(b, s, c->owner);
 	if (m->answered <= s->last)
@@ -2121,6 +2174,18 @@ static void refuse_frame(struct broker *b, struct conn *c, const struct frame *f
 	case WIRE_TYPE_SUBSCRIBE:
 		ANSWER(b, c, sub_failed, load_u32(p), (uint8_t)code, slice_str(text));
 		break;
+	case WIRE_TYPE_TRANSFER:
+	case WIRE_TYPE_BINDINGS:
+	case WIRE_TYPE_PEEK:
+	case WIRE_TYPE_WATCH:
+	case WIRE_TYPE_HISTORY:
+	case WIRE_TYPE_EXPORT:
+		if (code != RMQ_E_DENIED && code != RMQ_E_VERSION) {
+			broker_refuse_rows(b, c, f, code, text);
+			break;
+		}
+		broker_refuse(b, c, code, text);
+		break;
 	default:
 		broker_refuse(b, c, code, text);
 		break;
@@ -2159,6 +2224,19 @@ static bool is_allowed(
 	return !err;
 }
 
+/* Whether what the frame is about is here; if not, it has been answered. */
+static bool is_here(
+    struct broker *b, struct conn *c, const struct frame *f, const void *message)
+{
+	enum rmq_error code;
+	const char *text;
+	if (broker_is_here(b, c, f, message, &code, &text))
+		return true;
+	if (code != RMQ_E_NOTHING)
+		refuse_frame(b, c, f, code, text);
+	return false;
+}
+
 static bool hello_known(struct broker *b, struct conn *c, struct slice payload)
 {
 	struct versions theirs;
@@ -2191,7 +2269,7 @@ static void take_frame(struct broker *b, struct conn *c, const struct frame *f)
 		if (!wire_##name##_decode(f->payload, &m)) \
 			broker_refuse(b, c, RMQ_E_PROTOCOL, "malformed " #NAME); \
 		else if (tags_known(b, c, f, wire_##name##_tagged(&m)) && \
-			 is_allowed(b, c, f, &m)) \
+			 is_allowed(b, c, f, &m) && is_here(b, c, f, &m)) \
 			on_##name(b, c, &m); \
 		return; \
 	}

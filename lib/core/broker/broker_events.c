@@ -14,7 +14,8 @@
 #include "core/base/variant.h"
 
 /* PART_QUEUE without names and its maker. */
-#define QUEUE_PART_MAX	   (96 + 4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE)
+#define QUEUE_PART_MAX \
+	(96 + 4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE + EVENT_ARRIVING_SIZE)
 #define EPHEMERAL_PART_MAX 18
 
 /* ---- the open record ---- */
@@ -73,7 +74,7 @@ static void after_event(struct broker *b, uint8_t type, size_t len)
 {
 	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE ||
 	    type == EVENT_TYPE_COME || type == EVENT_TYPE_COME_IDS || type == EVENT_TYPE_BIND ||
-	    type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE)
+	    type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE || type == EVENT_TYPE_COPY)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);
@@ -190,7 +191,14 @@ static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name
     const struct queue_settings *settings, struct slice tags, struct queue **out)
 {
 	struct event_maker maker;
-	struct queue *q = broker_queue_named(b, name);
+	struct slice token;
+	bool arrives = tags_find(tags, EVENT_TAG_ARRIVING, &token);
+	bool left = tags_find(tags, PART_QUEUE_TAG_LEFT, &(struct slice){0});
+	if (arrives && token.len != CELL_TOKEN_SIZE)
+		return RMQ_E_CORRUPT;
+	struct queue *q = arrives ? broker_arriving_queue(b, name, token)
+			  : left  ? NULL
+				  : broker_queue_named(b, name);
 	/* The REMOVE of the one that had the name is missing. */
 	if (q && q->id != id && broker_may_miss(b, q->id)) {
 		remove_queue(b, q);
@@ -205,7 +213,7 @@ static enum rmq_error add_queue(struct broker *b, uint32_t id, struct slice name
 	q->settings = *settings;
 	b->ledger.part_bytes += queue_part_bytes(q);
 	RB_INSERT(queue_id_tree, &b->queues_by_id, q);
-	RB_INSERT(queue_name_tree, &b->queues_by_name, q);
+	broker_queue_names(b, q, arrives ? token : slice_of("", 0), left);
 	TAILQ_INSERT_TAIL(&b->groups[id % CHECKPOINT_GROUPS], q, of_group);
 	b->queues_count++;
 	*out = q;
@@ -272,7 +280,7 @@ static void remove_queue(struct broker *b, struct queue *q)
 	while ((p = TAILQ_FIRST(&q->unfinished)))
 		broker_drop_pending(b, p);
 	RB_REMOVE(queue_id_tree, &b->queues_by_id, q);
-	RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
+	broker_queue_nameless(b, q);
 	TAILQ_REMOVE(&b->groups[q->id % CHECKPOINT_GROUPS], q, of_group);
 	b->queues_count--;
 	b->ledger.part_bytes -= queue_part_bytes(q);
@@ -1411,6 +1419,9 @@ static enum rmq_error apply_part_queue(
 	err = q ? RMQ_E_OK : add_queue(b, e->queue, e->name, &settings, e->tags, &q);
 	if (err)
 		return err;
+	/* It was open, or has left, since the piece before. */
+	if (q->hidden == 0 && tags_find(e->tags, PART_QUEUE_TAG_LEFT, &(struct slice){0}))
+		return RMQ_E_CORRUPT;
 	q->settings = settings;
 	q->rate_full = tags_find_u64(e->tags, PART_QUEUE_TAG_RATE);
 	q->next_seq = e->next_seq;
@@ -1868,6 +1879,107 @@ static enum rmq_error apply_part_kv_more(
 {
 	(void)at;
 	return kv_append(&b->kv, e->version, e->value) ? RMQ_E_OK : RMQ_E_CORRUPT;
+}
+
+/* ---- cells: places are in the part of the sessions as well ---- */
+
+static enum rmq_error placed(
+    struct broker *b, uint8_t state, struct slice name, struct slice cell, struct slice token)
+{
+	if (!place_valid(state, name, cell, token))
+		return RMQ_E_CORRUPT;
+	places_set(&b->places, state, name, cell, token);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error copied(
+    struct broker *b, struct slice name, struct slice token, uint64_t number)
+{
+	if (!name_valid(name) || token.len != CELL_TOKEN_SIZE)
+		return RMQ_E_CORRUPT;
+	places_add_copy(&b->places, name, token, number);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_placed(
+    struct broker *b, const struct event_place *at, const struct event_placed *e)
+{
+	if (!sessions_want(b, at))
+		return RMQ_E_OK;
+	return placed(b, e->state, e->name, e->cell, e->token);
+}
+
+static enum rmq_error apply_copy(
+    struct broker *b, const struct event_place *at, const struct event_copy *e)
+{
+	return sessions_want(b, at) ? copied(b, e->name, e->token, e->number) : RMQ_E_OK;
+}
+
+static enum rmq_error apply_copy_gone(
+    struct broker *b, const struct event_place *at, const struct event_copy_gone *e)
+{
+	if (sessions_want(b, at))
+		places_drop_copy(&b->places, e->name, e->token);
+	return RMQ_E_OK;
+}
+
+/* The queue of an event by which it gets, or loses, its name; *err: if there is none. */
+static struct queue *renamed(
+    struct broker *b, const struct event_place *at, uint32_t id, enum rmq_error *err)
+{
+	struct queue *q = queue_wants(b, at, id) ? broker_queue(b, id) : NULL;
+	bool known = !queue_wants(b, at, id) || broker_may_miss(b, id);
+	*err = q || known ? RMQ_E_OK : RMQ_E_CORRUPT;
+	return q;
+}
+
+static enum rmq_error apply_leave(
+    struct broker *b, const struct event_place *at, const struct event_leave *e)
+{
+	enum rmq_error err;
+	struct queue *q = renamed(b, at, e->queue, &err);
+	if (!q || q->hidden == QUEUE_LEFT)
+		return err;
+	b->ledger.part_bytes -= queue_part_bytes(q);
+	q->maker->bindings -= q->bindings_count;
+	bindings_remove_queue(&b->bindings, q);
+	broker_queue_nameless(b, q);
+	q->hidden = QUEUE_LEFT;
+	q->ends = true;
+	b->ledger.part_bytes += queue_part_bytes(q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_open(
+    struct broker *b, const struct event_place *at, const struct event_open *e)
+{
+	enum rmq_error err;
+	struct queue *q = renamed(b, at, e->queue, &err), *other;
+	if (!q || q->hidden == 0)
+		return err;
+	other = broker_queue_named(b, queue_name(q));
+	if (q->hidden != QUEUE_ARRIVES || (other && !broker_may_miss(b, other->id)))
+		return RMQ_E_CORRUPT;
+	if (other)
+		remove_queue(b, other);
+	broker_queue_nameless(b, q);
+	broker_queue_names(b, q, slice_of("", 0), false);
+	broker_busy(b, q);
+	return RMQ_E_OK;
+}
+
+static enum rmq_error apply_part_place(
+    struct broker *b, const struct event_place *at, const struct event_part_place *e)
+{
+	(void)at;
+	return placed(b, e->state, e->name, e->cell, e->token);
+}
+
+static enum rmq_error apply_part_copy(
+    struct broker *b, const struct event_place *at, const struct event_part_copy *e)
+{
+	(void)at;
+	return copied(b, e->name, e->token, e->number);
 }
 
 static enum rmq_error apply_end_parts(

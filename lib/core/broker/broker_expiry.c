@@ -157,9 +157,11 @@ bool broker_in_flight(struct queue *q, uint64_t first, uint64_t end)
 struct queue *broker_dead_queue(struct broker *b, struct queue *q, uint64_t first, uint64_t end)
 {
 	char name[NAME_FULL_MAX + 8];
+	char away[AWAY_NAME_MAX];
 	struct slice dead_name = broker_dead_name(q, name);
 	if (dead_name.len == 0 || broker_in_flight(q, first, end))
 		return NULL;
+	dead_name = broker_target(b, dead_name, away);
 	struct queue *dead = broker_queue_make(b, dead_name, q->maker);
 	return dead && !queue_is_full(dead) ? dead : NULL;
 }

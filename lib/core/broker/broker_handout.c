@@ -210,7 +210,8 @@ static uint64_t may_hand_out(const struct broker *b, const struct queue *q)
 {
 	const struct more_settings *s = &q->settings.more;
 	uint64_t leased = q->live[STATE_LEASED], may = UINT64_MAX;
-	if (s->paused_out && !RMQ_VARIANT(PAUSE_LEAKS))
+	if ((s->paused_out && !RMQ_VARIANT(PAUSE_LEAKS)) ||
+	    (q->is_held && !RMQ_VARIANT(HOLD_HANDS_OUT)))
 		return 0;
 	if (s->max_inflight > 0 && !RMQ_VARIANT(INFLIGHT_PASSED))
 		may = s->max_inflight > leased ? s->max_inflight - leased : 0;

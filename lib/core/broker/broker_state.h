@@ -21,7 +21,8 @@
  *	broker_topics.c	which queues are bound to which topics
  *	broker_kv.c	the map
  *	broker_rights.c	what a connection may do
- *	broker_cells.c	which queues live here, and those that leave or come
+ *	broker_cells.c	which queues live here, and where others do
+ *	broker_moves.c	those that leave for another cell, or come
  *	broker_arrive.c	what comes with them, and
  *	broker_export.c	what goes
  *	broker_gaps.c	recovery around records whose events are gone
@@ -29,9 +30,11 @@
 #ifndef RMQ_CORE_BROKER_BROKER_STATE_H
 #define RMQ_CORE_BROKER_BROKER_STATE_H
 
+#include "core/base/cells.h"
 #include "core/base/recent.h"
 #include "core/broker/broker.h"
 #include "core/queue/kv.h"
+#include "core/queue/places.h"
 #include "core/queue/queue.h"
 #include "core/queue/session.h"
 #include "core/queue/voided.h"
@@ -162,6 +165,8 @@ struct conn {
 		uint32_t req;
 	} away;
 	struct kv_watch *kv_watch; /* what it waits for in the map; NULL: nothing */
+	struct move *move;	   /* the queue that it holds to move it; NULL: none */
+	uint64_t features;	   /* its client's */
 	bool stalled;		   /* its first handout waits for a record in flight */
 	bool closed;		   /* the host was told to close it */
 	bool errand; /* what it asked for is under way: no more frames of it are taken */
@@ -183,6 +188,7 @@ struct effect {
 TAILQ_HEAD(effect_list, effect);
 
 RB_HEAD(queue_name_tree, queue);
+RB_HEAD(arriving_tree, queue);
 RB_HEAD(queue_id_tree, queue);
 RB_HEAD(throttle_tree, queue);
 RB_HEAD(ids_tree, queue);
@@ -201,6 +207,9 @@ struct checkpoint {
 	uint64_t
 	    below; /* … of the sessions: with this one; UINT64_MAX: only ids are left, or the map */
 	uint64_t kv_at;	  /* … of the map: entries up to this version are written */
+	bool places_done; /* … of the places all, or those up to this name */
+	uint8_t place_len;
+	char place[NAME_FULL_MAX];
 	uint32_t ids_end; /* … of the queue: those with lower numbers (ids.h) */
 	uint64_t fresh;	  /* what is from here on came after its first piece */
 	uint64_t group_n[GROUPS_MAX];
@@ -239,9 +248,13 @@ struct broker {
 	char note[TEXT_MAX + 1];	 /* of the newest delivery */
 	uint8_t peeked[PEEKED_TAGS_MAX]; /* its tags */
 	uint64_t work;
-	uint64_t turn_work;   /* as it was when the turn began */
-	uint64_t sandbox;     /* WELCOME_TAG_SANDBOX */
-	bool explicit_create; /* no queue is made by a SEND or SUBSCRIBE */
+	uint64_t turn_work;	   /* as it was when the turn began */
+	uint64_t sandbox;	   /* WELCOME_TAG_SANDBOX */
+	const struct cells *cells; /* all that there are; NULL: nobody has told */
+	struct slice cell;	   /* … and this one's name */
+	TAILQ_HEAD(, move) moving; /* queues that connections hold */
+	uint32_t moves;		   /* … so many */
+	bool explicit_create;	   /* no queue is made by a SEND or SUBSCRIBE */
 	struct lease_time lease_now;
 	struct wall_time wall_now;
 	struct lease_time heard; /* what clients had sent by then is known */
@@ -271,6 +284,8 @@ struct broker {
 	struct ledger ledger;
 	struct voided voided; /* not durable: see voided.h */
 	struct kv kv;
+	struct places places;
+	struct arriving_tree queues_arriving; /* by name and token */
 	/* The queues that the newest event for several named, and a number for them; 0: none yet. */
 	struct {
 		uint64_t number;
@@ -600,6 +615,8 @@ void broker_buried(struct broker *b, struct conn *c, const struct wire_buried *w
 void broker_watch_end(struct broker *b, struct conn *c);
 /* Tells those who wait for what is so now. */
 void broker_watch_step(struct broker *b);
+/* q has gone to another cell: those who wait for something of it are led there. */
+void broker_watch_left(struct broker *b, const struct queue *q);
 
 /* ---- broker_kv.c ---- */
 
@@ -715,7 +732,10 @@ enum rmq_error broker_may_name(const struct broker *b, struct slice name);
 enum rmq_error broker_may_make(const struct broker *b, const struct conn *c);
 /* A queue of that name, made for `maker` with defaults if there is none; NULL: may not be made. */
 struct queue *broker_queue_make(struct broker *b, struct slice name, const struct owner *maker);
-/* A queue of that name, with these settings: there is none, and it may be made. */
+/* A queue of that name, with these settings: there is none, and it may be made; token: of a copy, or empty. */
+struct queue *broker_queue_make_of(struct broker *b, struct slice name, struct slice token,
+    const struct queue_settings *s, const struct owner *maker);
+/* The same, of none. */
 struct queue *broker_queue_make_as(struct broker *b, struct slice name,
     const struct queue_settings *s, const struct owner *maker);
 /* Takes the frame that was put off, if what it waits for is stored. */
@@ -837,21 +857,67 @@ uint64_t broker_ephemerals_until(const struct broker *b);
 
 /* ---- broker_cells.c ---- */
 
-void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_out *m);
-void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m);
-void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
+/* Where a queue lives, as far as it is known here. */
+struct whereabouts {
+	bool here;
+	bool comes; /* … but a copy of it arrives, and it is not there: nothing of it is made */
+	struct slice cell;  /* where else; borrowed of the state, or of the list of cells */
+	struct slice token; /* what opens it there; empty: nothing has to */
+};
+struct whereabouts broker_where(const struct broker *b, struct slice name);
+/*
+ * The name of the queue here that takes what is for `name`: itself, or if that lives elsewhere the one for
+ * other cells, in `away`, which may have no valid name.
+ */
+#define AWAY_NAME_MAX (NAME_FULL_MAX + 8)
+struct slice broker_target(const struct broker *b, struct slice name, char away[AWAY_NAME_MAX]);
+/* Whether the queue of that name in `away` is made whatever was asked for: it is one for other cells. */
+static inline bool broker_is_diverted(struct slice name, struct slice target)
+{
+	return name.data != target.data;
+}
+/* The settings with which a queue of that name is made. */
+struct queue_settings broker_settings_for(struct slice name);
+/* Whether what is bound to a topic may get it: not what is hidden, or for another cell while it is here. */
+bool broker_hears(const struct broker *b, const struct queue *q);
+/*
+ * Whether a decoded frame is about what is here and may be acted upon; if not, the client has been led on,
+ * or `code` says why the frame is to be refused, with `text`; RMQ_E_NOTHING: it needs no other answer.
+ */
+bool broker_is_here(struct broker *b, struct conn *c, const struct frame *f, const void *m,
+    enum rmq_error *code, const char **text);
+/* Tells the client where the queue lives; nothing to one that cannot go there. */
+void broker_lead(struct broker *b, struct conn *c, struct slice queue);
+/* A frame that is answered by rows is refused. */
+void broker_refuse_rows(struct broker *b, struct conn *c, const struct frame *f,
+    enum rmq_error code, const char *text);
 void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells *m);
 void broker_places(struct broker *b, struct conn *c, const struct wire_places *m);
 
-/* Whether a copy of the queue (name: its base name, or of what goes with it) arrives with this token. */
-enum rmq_error broker_arriving_may(
-    const struct broker *b, struct slice name, struct slice token);
-/* The hidden queue; NULL: there is none yet. */
+/* ---- broker_moves.c ---- */
+
+/* q has its name, or (token, not empty) is of that copy; or `left` none at all. */
+void broker_queue_names(struct broker *b, struct queue *q, struct slice token, bool left);
+/* It has no name. */
+void broker_queue_nameless(struct broker *b, struct queue *q);
+/* The queue of that name of the copy with that token; NULL: there is none. */
 struct queue *broker_arriving_queue(
     const struct broker *b, struct slice name, struct slice token);
-/* Makes it, with defaults, by an event: its copy arrives. */
+/* Whether something may be added to that copy; the error if not. */
+enum rmq_error broker_arriving_may(const struct broker *b, struct slice name,
+    struct slice token) __attribute__((warn_unused_result));
+/* A queue of that copy, with defaults: there is none, and it may be made. */
 struct queue *broker_arriving_make(
     struct broker *b, struct slice name, struct slice token, const struct owner *maker);
+void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_out *m);
+void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m);
+void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
+/* The connection holds nothing any more. */
+void broker_move_end(struct broker *b, struct conn *c);
+/* A queue was made: it is held if that base name is. */
+void broker_move_made(struct broker *b, struct queue *q);
+/* Recovery is over: what has left goes on to be emptied. */
+void broker_find_left(struct broker *b);
 
 /* ---- broker_arrive.c, broker_export.c ---- */
 

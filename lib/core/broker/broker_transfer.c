@@ -76,7 +76,11 @@ static struct queue *destination(
 	struct slice home = home_of(t->from, m);
 	if (t->ask->target.len > 0 && !slice_eq(home, t->ask->target))
 		return NULL;
-	struct queue *to = broker_queue_named(b, home);
+	char away[AWAY_NAME_MAX];
+	struct slice target = broker_target(b, home, away);
+	struct queue *to = broker_queue_named(b, target);
+	if (!to && broker_is_diverted(home, target) && name_valid(target))
+		to = broker_queue_make(b, target, t->conn->owner);
 	/* What was sent to the queue of dead letters itself would go where its sender may not send. */
 	broker_works(b, broker_rights_steps(t->conn));
 	if (!broker_granted(t->conn, RIGHT_SEND, home))
@@ -176,10 +180,12 @@ static bool transfer_range(struct broker *b, struct transfer *t, uint64_t at, ui
 
 void broker_transfer(struct broker *b, struct conn *c, const struct wire_transfer *m)
 {
+	char away[AWAY_NAME_MAX];
+	struct slice target = broker_target(b, m->target, away);
 	struct transfer t = {.conn = c,
 	    .ask = m,
 	    .from = broker_queue_named(b, m->queue),
-	    .to = broker_queue_named(b, m->target),
+	    .to = broker_queue_named(b, target),
 	    .end_work = b->work + b->ledger.limits.turn_steps};
 	struct reader ranges = reader_of(m->ranges);
 	bool home = m->flags & TRANSFER_HOME;
@@ -187,6 +193,8 @@ void broker_transfer(struct broker *b, struct conn *c, const struct wire_transfe
 		broker_refuse(b, c, RMQ_E_PROTOCOL, "bad TRANSFER");
 		return;
 	}
+	if (t.from && !t.to && !home && broker_is_diverted(m->target, target))
+		t.to = broker_queue_make(b, target, c->owner);
 	if (!t.from || (!t.to && !home)) {
 		t.code = RMQ_E_NO_QUEUE;
 		t.why = t.from ? "no such queue to move messages to" : NULL;

@@ -63,7 +63,7 @@ void broker_waits(
 	if (r->state == STATE_DELAYED) {
 		w->why = r->by_wall ? WAITS_DELAY : WAITS_BACK_OFF;
 		w->until_ms = until_of(b, r);
-	} else if (r->state == STATE_READY && q->settings.more.paused_out) {
+	} else if (r->state == STATE_READY && (q->settings.more.paused_out || q->is_held)) {
 		w->why = WAITS_PAUSED;
 	} else if (r->state == STATE_READY && r->waits && !r->aside) {
 		waits_for_key(b, q, seq, w);

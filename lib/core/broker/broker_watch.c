@@ -75,6 +75,22 @@ void broker_watch_step(struct broker *b)
 	}
 }
 
+void broker_watch_left(struct broker *b, const struct queue *q)
+{
+	struct conn *c, *next;
+	for (c = TAILQ_FIRST(&b->watching); c; c = next) {
+		next = TAILQ_NEXT(c, watching);
+		broker_works(b, 1);
+		if (c->watch.queue != q->id)
+			continue;
+		if (c->features & WIRE_FEATURE_CELLS)
+			broker_lead(b, c, queue_name(q));
+		else
+			tell(b, c, RMQ_E_ELSEWHERE, 0);
+		broker_watch_end(b, c);
+	}
+}
+
 /* ---- dead letters of messages that are gone ---- */
 
 /* Puts the numbers of those of m that were in [w->first, w->end) of the queue; where it is full. */

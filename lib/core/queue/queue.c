@@ -102,6 +102,7 @@ void queue_free(struct queue *q)
 	queue_drop_below(q, UINT64_MAX);
 	positions_deinit(&q->positions);
 	ids_deinit(&q->ids);
+	free(q->token);
 	assert(RB_EMPTY(&q->batches) && RB_EMPTY(&q->bindings) && RB_EMPTY(&q->by_key.groups));
 	assert(TAILQ_EMPTY(&q->subs) && TAILQ_EMPTY(&q->waiting));
 	free(q);
@@ -120,7 +121,8 @@ uint64_t queue_total(const struct queue *q)
 uint64_t queue_room(const struct queue *q)
 {
 	uint64_t most = q->settings.max_bytes;
-	if (q->settings.more.paused_in || q->ends)
+	if (q->settings.more.paused_in || q->ends ||
+	    (q->is_frozen && !RMQ_VARIANT(FROZEN_TAKES)))
 		return 0;
 	if (most == 0)
 		return UINT64_MAX;

@@ -193,8 +193,11 @@ struct queue_counts {
 	uint64_t dropped[DROPPED_WHYS]; /* by why, see event.h */
 };
 
+/* Why a queue is not known by its name (broker_cells.c). */
+enum queue_hidden { QUEUE_ARRIVES = 1, QUEUE_LEFT = 2 };
+
 struct queue {
-	RB_ENTRY(queue) by_name;
+	RB_ENTRY(queue) by_name; /* that arrives: by name and token */
 	RB_ENTRY(queue) by_id;
 	TAILQ_ENTRY(queue) of_group;
 	TAILQ_ENTRY(queue) busy;  /* something may be handed out */
@@ -206,7 +209,10 @@ struct queue {
 	bool is_away;  /* what is for a queue of another cell */
 	uint8_t away;  /* in which list of these it is; 0: in none (broker_away.c) */
 	TAILQ_ENTRY(queue) aways;
-	bool ends; /* it is being removed, in several turns: it takes no messages */
+	bool ends;	/* it is being removed, in several turns: it takes no messages */
+	bool is_held;	/* it moves to another cell: nothing is handed out, or taken out */
+	bool is_frozen; /* … and nothing comes */
+	uint8_t hidden; /* enum queue_hidden; 0: it is not */
 	uint32_t id;
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;
@@ -251,6 +257,7 @@ struct queue {
 	uint64_t rate_full;	     /* of the rate's bucket (policy.h) */
 	RB_ENTRY(queue) by_throttle; /* its rate lets nothing through until then */
 	uint64_t throttled_ms;	     /* lease time; 0: it does */
+	uint8_t *token; /* CELL_TOKEN_SIZE bytes, owned: of its copy; NULL: it is of none */
 	char name[];
 };
 

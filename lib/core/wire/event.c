@@ -346,7 +346,7 @@ bool event_brings_messages(struct slice payload)
 		if (e.type == EVENT_TYPE_SEND || e.type == EVENT_TYPE_CHUNK ||
 		    e.type == EVENT_TYPE_COME || e.type == EVENT_TYPE_COME_IDS ||
 		    e.type == EVENT_TYPE_CREATE || e.type == EVENT_TYPE_BIND ||
-		    e.type == EVENT_TYPE_KV_PUT)
+		    e.type == EVENT_TYPE_KV_PUT || e.type == EVENT_TYPE_COPY)
 			return true;
 	return err != RMQ_E_NOTHING;
 }

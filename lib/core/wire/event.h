@@ -129,6 +129,17 @@ enum dropped {
 	F(u64, version) F(u64, session) F(u64, n) F(str, key) F(tags, tags)
 
 /*
+ * Cells: the place of a base name (enum place_state) is this from now on; and a copy of what has that base
+ * name arrives, as number `number`, or is none any more.
+ */
+#define EVENT_PLACED(F)	   F(u8, state) F(str, name) F(str, cell) F(str, token) F(tags, tags)
+#define EVENT_COPY(F)	   F(str, name) F(str, token) F(u64, number) F(tags, tags)
+#define EVENT_COPY_GONE(F) F(str, name) F(str, token) F(tags, tags)
+/* The queue has gone to another cell, or its copy is dropped: it has no name any more, and is emptied. */
+#define EVENT_LEAVE(F) F(u32, queue) F(tags, tags)
+/* The queue, of a copy up to now, is the one of its name from now on. */
+#define EVENT_OPEN(F) F(u32, queue) F(tags, tags)
+/*
  * A queue comes from another cell, where it had other numbers of records: messages with the numbers, state
  * and so on that they had there.  Of one queue they rise, with gaps where messages are gone.  flags:
  * COME_WALL: delayed since they were sent, until_ms is wall clock; else lease time, 0: ready.
@@ -212,6 +223,11 @@ enum { PART_KV_DELETED = 1 };
 /* Messages [first, first + span) expire then (wall clock), as far as they are live. */
 #define EVENT_PART_EXPIRY(F) F(u32, queue) F(u64, first) F(u64, span) F(u64, at_ms) F(tags, tags)
 
+/* In the part of the sessions, between these and the map: places by name, each with its copies. */
+#define EVENT_PART_PLACE(F) \
+	F(u8, state) F(str, name) F(str, cell) F(str, token) F(tags, tags)
+#define EVENT_PART_COPY(F) F(str, name) F(str, token) F(u64, number) F(tags, tags)
+
 /*      type NAME            name            fields */
 #define EVENTS(X) \
 	X(1,  CREATE,         create,         EVENT_CREATE) \
@@ -248,6 +264,11 @@ enum { PART_KV_DELETED = 1 };
 	X(41, KV_PUT,         kv_put,         EVENT_KV_PUT) \
 	X(42, KV_MORE,        kv_more,        EVENT_KV_MORE) \
 	X(43, KV_DEL,         kv_del,         EVENT_KV_DEL) \
+	X(44, PLACED,         placed,         EVENT_PLACED) \
+	X(45, COPY,           copy,           EVENT_COPY) \
+	X(46, COPY_GONE,      copy_gone,      EVENT_COPY_GONE) \
+	X(47, LEAVE,          leave,          EVENT_LEAVE) \
+	X(48, OPEN,           open,           EVENT_OPEN) \
 	X(50, COME,           come,           EVENT_COME) \
 	X(51, COME_LARGE,     come_large,     EVENT_COME_LARGE) \
 	X(52, COME_STATE,     come_state,     EVENT_COME_STATE) \
@@ -274,7 +295,9 @@ enum { PART_KV_DELETED = 1 };
 	X(79, PART_EPHEMERAL, part_ephemeral, EVENT_PART_EPHEMERAL) \
 	X(90, PART_KV,        part_kv,        EVENT_PART_KV) \
 	X(91, PART_KV_ENTRY,  part_kv_entry,  EVENT_PART_KV_ENTRY) \
-	X(92, PART_KV_MORE,   part_kv_more,   EVENT_PART_KV_MORE)
+	X(92, PART_KV_MORE,   part_kv_more,   EVENT_PART_KV_MORE) \
+	X(96, PART_PLACE,     part_place,     EVENT_PART_PLACE) \
+	X(97, PART_COPY,      part_copy,      EVENT_PART_COPY)
 
 enum event_type {
 #define X(type, NAME, name, FIELDS) EVENT_TYPE_##NAME = type,
@@ -411,6 +434,9 @@ const char *event_name(unsigned type);
 	X(PART_LARGE, EVENT_TAG_ORIGIN, origin) \
 	X(CREATE, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, EVENT_TAG_MAKER, maker) \
+	X(CREATE, EVENT_TAG_ARRIVING, arriving) \
+	X(PART_QUEUE, EVENT_TAG_ARRIVING, arriving) \
+	X(PART_QUEUE, PART_QUEUE_TAG_LEFT, left) \
 	X(KV_PUT, EVENT_TAG_MAKER, maker) \
 	X(PART_KV_ENTRY, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, PART_QUEUE_TAG_DROPPED, dropped) \
@@ -559,6 +585,12 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 #define PART_QUEUE_TAG_LOST 1
 /* PART_QUEUE: u64, when the hand-outs have no more effect on the queue's rate (policy.h). */
 #define PART_QUEUE_TAG_RATE 4
+
+/* CREATE and PART_QUEUE: CELL_TOKEN_SIZE bytes: the queue is of the copy with this token. */
+#define EVENT_TAG_ARRIVING  6
+#define EVENT_ARRIVING_SIZE (4 + CELL_TOKEN_SIZE)
+/* PART_QUEUE: empty: a LEAVE has taken the queue's name. */
+#define PART_QUEUE_TAG_LEFT 8
 
 /* CREATE, SET, PART_QUEUE: further settings (more_settings.h). */
 #define EVENT_TAG_SETTINGS 2

@@ -225,8 +225,8 @@ enum move_out { MOVE_OUT_HOLD = 1, MOVE_OUT_FREEZE = 2, MOVE_OUT_LET_GO = 3, MOV
 	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, cell) F(str, token) \
 	F(tags, tags)
 /*
- * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees; an older one is dropped.
- * DROP: it is dropped.  OPEN: it is the queue from now on.
+ * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees.  DROP: it is dropped.  OPEN: it
+ * is the queue from now on, and the others are dropped.
  */
 enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
 #define WIRE_MOVE_IN(F) \
@@ -436,7 +436,8 @@ enum { KV_MORE = 1, KV_ANEW = 2 };
 enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
 /* cell: AWAY: where it went to. */
 #define WIRE_PLACE_IS(F)   F(u32, req) F(u8, state) F(str, name) F(str, cell) F(tags, tags)
-#define WIRE_PLACES_END(F) F(u32, req) F(u8, more) F(tags, tags)
+/* after: the place to go on from. */
+#define WIRE_PLACES_END(F) F(u32, req) F(u8, more) F(str, after) F(tags, tags)
 /* names: str each.  more: there are others, ask again. */
 #define WIRE_AWAYS(F) F(u32, req) F(u8, more) F(tags, tags) F(rest, names)
 /* The last frame of a connection. */

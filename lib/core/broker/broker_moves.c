@@ -1,0 +1,608 @@
+/*
+ * Queues that move to another cell, or come from one.  A queue and its dead letters go together.
+ *
+ * Where it lives it is held and then frozen, by one connection and no longer than that lasts; so what was copied
+ * is what is there.  That it has gone is one record: from then on nobody finds it here, and each is told
+ * with which token its copy is opened.  A copy arrives without a name, and gets it in one record as well.
+ * Only GONE tells the token, so a copy is opened only if the queue has gone to it; and whoever knows the
+ * token may open it, so the mover may die in between.
+ *
+ * What has no name any more is emptied as a queue that is removed, in pieces, also after a restart.
+ */
+#include "core/broker/broker_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/level.h"
+#include "core/base/memory.h"
+#include "core/base/name.h"
+#include "core/base/variant.h"
+
+#define UNIT	  2    /* a queue, and that of its dead letters */
+#define MOVE_ROOM 2048 /* events that name a unit, and a command */
+#define BIND_ROOM 1024
+
+struct move {
+	TAILQ_ENTRY(move) link;
+	struct conn *conn;
+	bool frozen;
+	uint8_t token[CELL_TOKEN_SIZE];
+	uint8_t name_len;
+	char name[NAME_FULL_MAX];
+};
+
+/* ---- names ---- */
+
+static int arriving_compare(const struct queue *a, const struct queue *b)
+{
+	int order = slice_cmp(queue_name(a), queue_name(b));
+	return order ? order : memcmp(a->token, b->token, CELL_TOKEN_SIZE);
+}
+
+RB_PROTOTYPE(arriving_tree, queue, by_name, arriving_compare)
+RB_GENERATE(arriving_tree, queue, by_name, arriving_compare)
+
+void broker_queue_names(struct broker *b, struct queue *q, struct slice token, bool left)
+{
+	if (left) {
+		q->hidden = QUEUE_LEFT;
+		q->ends = true;
+	} else if (token.len > 0) {
+		q->hidden = QUEUE_ARRIVES;
+		q->token = memory_new(CELL_TOKEN_SIZE);
+		memcpy(q->token, token.data, CELL_TOKEN_SIZE);
+		RB_INSERT(arriving_tree, &b->queues_arriving, q);
+	} else {
+		q->hidden = 0;
+		RB_INSERT(queue_name_tree, &b->queues_by_name, q);
+		broker_move_made(b, q);
+	}
+}
+
+void broker_queue_nameless(struct broker *b, struct queue *q)
+{
+	if (q->hidden == QUEUE_ARRIVES)
+		RB_REMOVE(arriving_tree, &b->queues_arriving, q);
+	else if (q->hidden == 0)
+		RB_REMOVE(queue_name_tree, &b->queues_by_name, q);
+	free(q->token);
+	q->token = NULL;
+}
+
+struct queue *broker_arriving_queue(
+    const struct broker *b, struct slice name, struct slice token)
+{
+	struct queue *q = RB_ROOT(&b->queues_arriving);
+	while (q) {
+		int order = slice_cmp(name, queue_name(q));
+		if (order == 0)
+			order = slice_cmp(token, slice_of(q->token, CELL_TOKEN_SIZE));
+		if (order == 0)
+			return q;
+		q = order < 0 ? RB_LEFT(q, by_name) : RB_RIGHT(q, by_name);
+	}
+	return NULL;
+}
+
+/* The name of one of the unit. */
+static struct slice unit_name(int i, struct slice base, char name[NAME_FULL_MAX + 8])
+{
+	int len = snprintf(name, NAME_FULL_MAX + 8, "%.*s%s", (int)base.len,
+	    (const char *)base.data, i == 0 ? "" : NAME_DEAD_SUFFIX);
+	return slice_of(name, (size_t)len);
+}
+
+/* Those of the unit that are here; or with a token, of that copy. */
+struct unit {
+	struct queue *queue[UNIT];
+};
+
+static struct unit unit_of(const struct broker *b, struct slice base, struct slice token)
+{
+	struct unit u;
+	char name[NAME_FULL_MAX + 8];
+	for (int i = 0; i < UNIT; i++) {
+		struct slice is = unit_name(i, base, name);
+		u.queue[i] = token.len > 0 ? broker_arriving_queue(b, is, token)
+					   : broker_queue_named(b, is);
+	}
+	return u;
+}
+
+/* ---- bindings ---- */
+
+static struct queue *away_of(const struct broker *b, struct slice base)
+{
+	char name[AWAY_NAME_MAX];
+	int len = snprintf(name, sizeof(name), "%.*s%s", (int)base.len, (const char *)base.data,
+	    NAME_AWAY_SUFFIX);
+	return broker_queue_named(b, slice_of(name, (size_t)len));
+}
+
+static void bind(struct broker *b, const struct queue *q, struct slice pattern, bool no_more)
+{
+	char bytes[TOPIC_MAX];
+	memcpy(bytes, pattern.data, pattern.len);
+	pattern = slice_of(bytes, pattern.len);
+	broker_works(b, 1);
+	broker_reserve(b, BIND_ROOM);
+	if (no_more)
+		broker_emit_unbind(b, &(struct event_unbind){q->id, pattern, NO_TAGS});
+	else
+		broker_emit_bind(b, &(struct event_bind){q->id, pattern, NO_TAGS});
+}
+
+/* `to` is bound to what `from` is. */
+static void bind_as(struct broker *b, const struct queue *from, const struct queue *to)
+{
+	struct binding *at = binding_after(from, slice_of("", 0));
+	for (; at; at = binding_next(at))
+		if (!binding_find(to, binding_pattern(at)))
+			bind(b, to, binding_pattern(at), false);
+}
+
+/* … and to nothing else. */
+static void unbind_others(struct broker *b, const struct queue *as, const struct queue *q)
+{
+	struct binding *at = binding_after(q, slice_of("", 0)), *next;
+	for (; at; at = next) {
+		next = binding_next(at);
+		if (!binding_find(as, binding_pattern(at)))
+			bind(b, q, binding_pattern(at), true);
+	}
+}
+
+/*
+ * Before a queue goes: what is for other cells is bound as it is.  As long as it is here that gets
+ * nothing (broker_hears()), so one record swaps the two.
+ */
+static void bind_away(struct broker *b, struct slice base, const struct queue *q)
+{
+	char name[AWAY_NAME_MAX];
+	struct queue *away = away_of(b, base);
+	if (!q || RMQ_VARIANT(BINDINGS_STAY) || (!away && q->bindings_count == 0))
+		return;
+	if (!away) {
+		int len = snprintf(name, sizeof(name), "%.*s%s", (int)base.len,
+		    (const char *)base.data, NAME_AWAY_SUFFIX);
+		struct slice is = slice_of(name, (size_t)len);
+		struct queue_settings s = broker_settings_for(is);
+		broker_reserve(b, BIND_ROOM);
+		away = broker_queue_make_as(b, is, &s, q->maker);
+	}
+	unbind_others(b, q, away);
+	bind_as(b, q, away);
+}
+
+/* ---- holding ---- */
+
+static struct move *move_of(const struct broker *b, struct slice base)
+{
+	struct move *m;
+	TAILQ_FOREACH (m, &b->moving, link)
+		if (slice_eq(slice_of(m->name, m->name_len), base))
+			return m;
+	return NULL;
+}
+
+static void hold_queue(struct broker *b, struct queue *q, bool held, bool frozen)
+{
+	if (!q)
+		return;
+	q->is_held = held;
+	q->is_frozen = frozen;
+	broker_busy(b, q);
+	broker_roomy(b, q);
+}
+
+static void hold_all(struct broker *b, const struct move *m, bool held, bool frozen)
+{
+	struct unit u = unit_of(b, slice_of(m->name, m->name_len), NO_TAGS);
+	for (int i = 0; i < UNIT; i++)
+		hold_queue(b, u.queue[i], held, frozen);
+}
+
+void broker_move_end(struct broker *b, struct conn *c)
+{
+	struct move *m = c->move;
+	if (!m)
+		return;
+	c->move = NULL;
+	TAILQ_REMOVE(&b->moving, m, link);
+	b->moves--;
+	if (!move_of(b, slice_of(m->name, m->name_len)))
+		hold_all(b, m, false, false);
+	free(m);
+}
+
+/* What is frozen was there then: GONE asks for that. */
+void broker_move_made(struct broker *b, struct queue *q)
+{
+	if (b->moves > 0)
+		q->is_held = move_of(b, cells_base(queue_name(q))) && !q->is_away;
+}
+
+static bool is_being_emptied(struct broker *b, const struct unit *u)
+{
+	const struct errand *e;
+	TAILQ_FOREACH (e, &b->errands, link) {
+		broker_works(b, 1);
+		for (int i = 0; i < UNIT; i++)
+			if (u->queue[i] && e->queue == u->queue[i]->id &&
+			    (e->kind == ERRAND_PURGE || e->kind == ERRAND_REMOVE))
+				return true;
+	}
+	return false;
+}
+
+/* What keeps anything of cells from being written; RMQ_E_OK: nothing. */
+static enum rmq_error may_write(
+    const struct broker *b, struct slice base, char text[TEXT_MAX + 1])
+{
+	if (b->level < LEVEL_CELLS) {
+		snprintf(text, TEXT_MAX + 1,
+		    "queues that move need records of level %d, which not all members of the "
+		    "cluster read yet: rmq-cluster status",
+		    LEVEL_CELLS);
+		return RMQ_E_VERSION;
+	}
+	if (b->places.count >= PLACES_MAX && !places_find(&b->places, base)) {
+		snprintf(
+		    text, TEXT_MAX + 1, "%u queues have moved, and no more may", PLACES_MAX);
+		return RMQ_E_LIMIT;
+	}
+	return RMQ_E_OK;
+}
+
+static enum rmq_error hold(
+    struct broker *b, struct conn *c, const struct wire_move_out *m, char text[TEXT_MAX + 1])
+{
+	struct move *other = move_of(b, m->queue);
+	struct unit u = unit_of(b, m->queue, NO_TAGS);
+	enum rmq_error err = may_write(b, m->queue, text);
+	if (err)
+		return err;
+	if (other && other->conn != c && !RMQ_VARIANT(HOLD_SHARED)) {
+		snprintf(text, TEXT_MAX + 1, "another client moves the queue");
+		return RMQ_E_BUSY;
+	}
+	if (is_being_emptied(b, &u)) {
+		snprintf(text, TEXT_MAX + 1, "queue is being emptied or removed");
+		return RMQ_E_BUSY;
+	}
+	if (!c->move && b->moves >= MOVES_MAX) {
+		snprintf(
+		    text, TEXT_MAX + 1, "%u queues move at once, and no more may", MOVES_MAX);
+		return RMQ_E_LIMIT;
+	}
+	broker_move_end(b, c);
+	c->move = memory_new(sizeof(*c->move));
+	c->move->conn = c;
+	c->move->name_len = (uint8_t)m->queue.len;
+	memcpy(c->move->name, m->queue.data, m->queue.len);
+	memcpy(c->move->token, m->token.data, CELL_TOKEN_SIZE);
+	TAILQ_INSERT_TAIL(&b->moving, c->move, link);
+	b->moves++;
+	hold_all(b, c->move, true, false);
+	return RMQ_E_OK;
+}
+
+/* Whether this connection holds it, with this token. */
+static bool holds(const struct conn *c, const struct wire_move_out *m)
+{
+	const struct move *is = c->move;
+	return is && slice_eq(slice_of(is->name, is->name_len), m->queue) &&
+	       slice_eq(slice_of(is->token, CELL_TOKEN_SIZE), m->token);
+}
+
+static void freeze(struct broker *b, struct move *m)
+{
+	struct slice base = slice_of(m->name, m->name_len);
+	struct unit u = unit_of(b, base, NO_TAGS);
+	m->frozen = true;
+	hold_all(b, m, true, true);
+	bind_away(b, base, u.queue[0]);
+}
+
+/* ---- gone ---- */
+
+static enum rmq_error may_go(const struct broker *b, const struct conn *c,
+    const struct wire_move_out *m, const struct unit *u)
+{
+	if (!holds(c, m) && !RMQ_VARIANT(GONE_BY_ANY))
+		return RMQ_E_STALE;
+	if (c->move && !c->move->frozen && !RMQ_VARIANT(GONE_UNFROZEN))
+		return RMQ_E_STALE;
+	if (!name_valid_node(m->cell) ||
+	    (b->cells &&
+		(slice_eq(m->cell, b->cell) || cells_find(b->cells, m->cell) == CELLS_NONE)))
+		return RMQ_E_USAGE;
+	for (int i = 0; i < UNIT; i++) {
+		const struct queue *q = u->queue[i];
+		if (q && !q->is_frozen && !RMQ_VARIANT(GONE_UNFROZEN))
+			return RMQ_E_NOT_EMPTY;
+		if (q && q->live[STATE_LEASED] > 0 && !RMQ_VARIANT(GONE_LEASED))
+			return RMQ_E_NOT_EMPTY;
+	}
+	return RMQ_E_OK;
+}
+
+/* It has no name any more, and is emptied. */
+static void leave(struct broker *b, const struct queue *q)
+{
+	broker_emit_leave(b, &(struct event_leave){q->id, NO_TAGS});
+	broker_errand_later(
+	    b, (struct errand){.kind = ERRAND_END, .queue = q->id, .at = UINT64_MAX});
+}
+
+/* Those who receive from it, wait for room in it, or for it to be so, are led to where it is. */
+static void lead_all(struct broker *b, struct queue *q)
+{
+	struct subscription *sub;
+	broker_end_waiting(b, q);
+	broker_watch_left(b, q);
+	while ((sub = TAILQ_FIRST(&q->subs))) {
+		broker_lead(b, sub->conn, queue_name(q));
+		ANSWER(b, sub->conn, sub_failed, sub->id, RMQ_E_ELSEWHERE,
+		    slice_str(error_text(RMQ_E_ELSEWHERE)));
+		broker_sub_free(b, sub);
+	}
+}
+
+static enum rmq_error go(struct broker *b, struct conn *c, const struct wire_move_out *m)
+{
+	struct unit u = unit_of(b, m->queue, NO_TAGS);
+	enum rmq_error err = may_go(b, c, m, &u);
+	if (err)
+		return err;
+	broker_name_owner(b, c->session);
+	broker_reserve(b, MOVE_ROOM);
+	for (int i = 0; i < UNIT; i++)
+		if (u.queue[i])
+			leave(b, u.queue[i]);
+	if (RMQ_VARIANT(GONE_APART))
+		broker_end_record(b);
+	broker_emit_placed(
+	    b, &(struct event_placed){PLACE_AWAY, m->queue, m->cell, m->token, NO_TAGS});
+	broker_taken(b, c, m->n);
+	for (int i = 0; i < UNIT; i++)
+		if (u.queue[i])
+			lead_all(b, u.queue[i]);
+	broker_move_end(b, c);
+	return RMQ_E_OK;
+}
+
+void broker_find_left(struct broker *b)
+{
+	struct queue *q;
+	RB_FOREACH (q, queue_id_tree, &b->queues_by_id)
+		if (q->hidden == QUEUE_LEFT)
+			broker_errand_later(
+			    b, (struct errand){
+				   .kind = ERRAND_END, .queue = q->id, .at = UINT64_MAX});
+}
+
+/* Only base names move: what goes with them does so by itself. */
+static bool is_base(struct slice name)
+{
+	return name_valid(name) && !name_is_ephemeral(name) && slice_eq(cells_base(name), name);
+}
+
+static const char *not_base(struct slice name)
+{
+	return name_is_ephemeral(name)
+		   ? "the queue of an ephemeral subscription does not move"
+		   : "a queue moves with its dead letters: it is named without .dead or .away";
+}
+
+void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_out *m)
+{
+	char text[TEXT_MAX + 1] = "";
+	enum rmq_error err = RMQ_E_OK;
+	if (!broker_take(b, c, m->n, m->answered))
+		return;
+	if (!is_base(m->queue) || m->token.len != CELL_TOKEN_SIZE) {
+		broker_fail_text(b, c, m->n, RMQ_E_USAGE, not_base(m->queue));
+		return;
+	}
+	switch ((enum move_out)m->step) {
+	case MOVE_OUT_HOLD:
+		err = hold(b, c, m, text);
+		break;
+	case MOVE_OUT_FREEZE:
+		if (!holds(c, m))
+			err = RMQ_E_STALE;
+		else
+			freeze(b, c->move);
+		break;
+	case MOVE_OUT_LET_GO:
+		if (holds(c, m))
+			broker_move_end(b, c);
+		break;
+	case MOVE_OUT_GONE:
+		err = go(b, c, m);
+		break;
+	default:
+		err = RMQ_E_VERSION;
+	}
+	if (err)
+		broker_fail_text(b, c, m->n, err, text[0] ? text : error_text(err));
+	else if (m->step != MOVE_OUT_GONE)
+		broker_taken(b, c, m->n);
+}
+
+/* ---- copies ---- */
+
+enum rmq_error broker_arriving_may(
+    const struct broker *b, struct slice name, struct slice token)
+{
+	const struct place *p =
+	    name_valid(name) ? places_find(&b->places, cells_base(name)) : NULL;
+	bool is_one = p && place_copy(p, token);
+	char dead[NAME_FULL_MAX + 8];
+	if (!is_one)
+		return RMQ_E_STALE;
+	return slice_eq(name, place_name(p)) ||
+		       slice_eq(name, unit_name(1, place_name(p), dead))
+		   ? RMQ_E_OK
+		   : RMQ_E_USAGE;
+}
+
+struct queue *broker_arriving_make(
+    struct broker *b, struct slice name, struct slice token, const struct owner *maker)
+{
+	return broker_queue_make_of(b, name, token, &broker_default_settings, maker);
+}
+
+static void drop_copy(struct broker *b, struct slice base, struct slice token)
+{
+	uint8_t is[CELL_TOKEN_SIZE];
+	memcpy(is, token.data, sizeof(is));
+	token = slice_of(is, sizeof(is));
+	struct unit u = unit_of(b, base, token);
+	broker_reserve(b, MOVE_ROOM);
+	broker_emit_copy_gone(b, &(struct event_copy_gone){base, token, NO_TAGS});
+	for (int i = 0; i < UNIT; i++)
+		if (u.queue[i])
+			leave(b, u.queue[i]);
+}
+
+static void drop_copies(struct broker *b, struct slice base)
+{
+	const struct place *p;
+	const struct copy *c;
+	while ((p = places_find(&b->places, base)) && (c = TAILQ_FIRST(&p->copies)))
+		drop_copy(b, base, slice_of(c->token, CELL_TOKEN_SIZE));
+}
+
+static enum rmq_error begin(
+    struct broker *b, const struct wire_move_in *m, char text[TEXT_MAX + 1])
+{
+	const struct place *p = places_find(&b->places, m->queue);
+	struct unit u = unit_of(b, m->queue, NO_TAGS);
+	enum rmq_error err = may_write(b, m->queue, text);
+	if (err || (p && place_copy(p, m->token)))
+		return err;
+	if (u.queue[0] || u.queue[1]) {
+		snprintf(text, TEXT_MAX + 1, "there is such a queue in this cell, too");
+		return RMQ_E_EXISTS;
+	}
+	if (RMQ_VARIANT(BEGIN_DROPS))
+		drop_copies(b, m->queue);
+	if (p && p->copies_count >= COPIES_OF_ONE) {
+		snprintf(text, TEXT_MAX + 1,
+		    "%u copies of the queue have begun, and no more may: one has to come to "
+		    "its end",
+		    COPIES_OF_ONE);
+		return RMQ_E_LIMIT;
+	}
+	if (b->places.copies >= COPIES_MAX) {
+		snprintf(text, TEXT_MAX + 1, "%u copies arrive, and no more may", COPIES_MAX);
+		return RMQ_E_LIMIT;
+	}
+	if (broker_room_left(b) < MOVE_ROOM)
+		return RMQ_E_DISK_FULL;
+	broker_reserve(b, MOVE_ROOM);
+	broker_emit_copy(
+	    b, &(struct event_copy){m->queue, m->token, b->places.number + 1, NO_TAGS});
+	return RMQ_E_OK;
+}
+
+/* The copy with that token is the queue.  n: of the command of c, if it is one. */
+static enum rmq_error open_copy(
+    struct broker *b, struct slice base, struct slice token, struct conn *c, uint64_t n)
+{
+	struct unit u = unit_of(b, base, token);
+	struct unit is = unit_of(b, base, NO_TAGS);
+	struct queue *away = away_of(b, base);
+	if (is.queue[0] || is.queue[1])
+		return RMQ_E_EXISTS;
+	if (u.queue[0] && away)
+		bind_as(b, away, u.queue[0]);
+	if (c)
+		broker_name_owner(b, c->session);
+	broker_reserve(b, MOVE_ROOM);
+	broker_emit_placed(b, &(struct event_placed){
+				  PLACE_HERE, base, slice_of("", 0), slice_of("", 0), NO_TAGS});
+	broker_emit_copy_gone(b, &(struct event_copy_gone){base, token, NO_TAGS});
+	for (int i = 0; i < UNIT; i++)
+		if (u.queue[i])
+			broker_emit_open(b, &(struct event_open){u.queue[i]->id, NO_TAGS});
+	if (c)
+		broker_taken(b, c, n);
+	if (u.queue[0] && away)
+		broker_unbind_all(b, away);
+	drop_copies(b, base);
+	return RMQ_E_OK;
+}
+
+/* The copy that the token opens; NULL: none. */
+static const struct copy *copy_of(const struct broker *b, struct slice base, struct slice token)
+{
+	const struct place *p = places_find(&b->places, base);
+	const struct copy *c = p && token.len == CELL_TOKEN_SIZE ? place_copy(p, token) : NULL;
+	if (!c && p && RMQ_VARIANT(OPEN_ANY))
+		return TAILQ_FIRST(&p->copies);
+	return c;
+}
+
+static enum rmq_error open_it(struct broker *b, struct conn *c, const struct wire_move_in *m)
+{
+	const struct place *p = places_find(&b->places, m->queue);
+	const struct copy *copy = copy_of(b, m->queue, m->token);
+	uint8_t token[CELL_TOKEN_SIZE];
+	/* Who was told of it has opened it. */
+	if (!copy && p && p->state == PLACE_HERE) {
+		broker_taken(b, c, m->n);
+		return RMQ_E_OK;
+	}
+	if (!copy)
+		return RMQ_E_STALE;
+	memcpy(token, copy->token, sizeof(token));
+	return open_copy(b, m->queue, slice_of(token, sizeof(token)), c, m->n);
+}
+
+void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m)
+{
+	char text[TEXT_MAX + 1] = "";
+	enum rmq_error err = RMQ_E_OK;
+	if (!broker_take(b, c, m->n, m->answered))
+		return;
+	if (!is_base(m->queue) || m->token.len != CELL_TOKEN_SIZE) {
+		broker_fail_text(b, c, m->n, RMQ_E_USAGE, not_base(m->queue));
+		return;
+	}
+	const struct copy *copy = copy_of(b, m->queue, m->token);
+	switch ((enum move_in)m->step) {
+	case MOVE_IN_BEGIN:
+		err = begin(b, m, text);
+		break;
+	case MOVE_IN_DROP:
+		if (copy && !RMQ_VARIANT(OPEN_KEEPS))
+			drop_copy(b, m->queue, slice_of(copy->token, CELL_TOKEN_SIZE));
+		break;
+	case MOVE_IN_OPEN:
+		err = open_it(b, c, m);
+		break;
+	default:
+		err = RMQ_E_VERSION;
+	}
+	if (err)
+		broker_fail_text(b, c, m->n, err, text[0] ? text : error_text(err));
+	else if (m->step != MOVE_IN_OPEN)
+		broker_taken(b, c, m->n);
+}
+
+void broker_came(struct broker *b, struct conn *c, const struct wire_came *m)
+{
+	struct slice base = name_valid(m->queue) ? cells_base(m->queue) : m->queue;
+	const struct copy *copy = copy_of(b, base, m->token);
+	uint8_t token[CELL_TOKEN_SIZE];
+	(void)c;
+	if (!copy)
+		return;
+	memcpy(token, copy->token, sizeof(token));
+	/* If there is such a queue, its requests are answered from that. */
+	(void)open_copy(b, base, slice_of(token, sizeof(token)), NULL, 0);
+}
