@@ -441,6 +441,47 @@ static void seed_life(fuzz_add *add, unsigned variant)
 	add(w.p, w.len);
 }
 
+/* A queue comes from another cell, is told of, and goes again. */
+static void seed_cells(fuzz_add *add, unsigned variant)
+{
+	static uint8_t made[1024];
+	struct writer f = writer_of(made, sizeof(made));
+	struct writer w = writer_of(seed_bytes, sizeof(seed_bytes));
+	struct slice q = slice_str("jobs"), none = slice_of(NULL, 0);
+	struct slice token = slice_str("0123456789abcdef");
+	struct slice batch = slice_of("\3\0\0\0\2\0\4\0\6\0a\nb\nc\n", 16);
+	/* Of jobs 7, given back twice, delayed, and to expire as they were sent. */
+	struct slice tags = slice_of("\3\0\14\0\7\0\0\0\0\0\0\0jobs\5\0\4\0\2\0\0\0"
+				     "\7\0\0\0\11\0\11\0\0\0\1\0\0\0\0\0\1",
+	    41);
+
+	FRAME(0, hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	FRAME(0, move_in, 1, 0, MOVE_IN_BEGIN, q, token, NO_TAGS);
+	FRAME(0, arrive, 2, 1, 0, 0, q, token, 5, 1, 900, variant & 1 ? 9000 : 0,
+	    slice_str("jobs:7 why"), variant & 2 ? tags : NO_TAGS, batch);
+	if (variant & 1)
+		put_u8(&w, 5);
+	FRAME(0, arrive, 3, 2, SEND_CHUNK | SEND_MORE, 0, q, token, 9, 0, 900, 0, none,
+	    slice_of("\1\0\5\0\10\0\1\0k", 9), slice_str("large "));
+	put_u8(&w, 2);
+	FRAME(0, arrive, 4, 3, SEND_CHUNK, 1, q, token, 9, 0, 900, 0, none, NO_TAGS,
+	    slice_str("message"));
+	FRAME(0, export, 9, WITH_COPY, 0, 0, q, NO_TAGS);
+	FRAME(0, move_in, 5, 4, variant & 4 ? MOVE_IN_DROP : MOVE_IN_OPEN, q, token, NO_TAGS);
+	put_u8(&w, 2);
+	if (variant & 2)
+		put_u8(&w, 5);
+	FRAME(0, move_out, 6, 5, MOVE_OUT_HOLD, q, slice_str("b"), token, NO_TAGS);
+	FRAME(0, move_out, 7, 6, MOVE_OUT_FREEZE, q, slice_str("b"), token, NO_TAGS);
+	FRAME(0, peek, 2, 7, 0, 100, q);
+	for (uint8_t what = WITH_SETTINGS; what <= WITH_POSITIONS; what++)
+		FRAME(0, export, 10, what, 0, 100, q, NO_TAGS);
+	put_u8(&w, 2);
+	FRAME(0, move_out, 8, 7, MOVE_OUT_GONE, q, slice_str("b"), token, NO_TAGS);
+	put_u8(&w, 2);
+	add(seed_bytes, w.len);
+}
+
 /* A queue that hands out by key, to two clients, and is bound to topics; one has a subscription of its own. */
 static void seed_topics_and_keys(fuzz_add *add)
 {
@@ -490,6 +531,8 @@ static void seed_topics_and_keys(fuzz_add *add)
 void fuzz_seeds(fuzz_add *add)
 {
 	seed_topics_and_keys(add);
+	for (unsigned variant = 0; variant < 8; variant++)
+		seed_cells(add, variant);
 	for (unsigned variant = 0; variant < 16; variant++)
 		seed_life(add, variant);
 }

@@ -132,6 +132,8 @@ static void seed_run(fuzz_add *add)
 	event_put_send(&w, &(struct event_send){1, 7, 1, 1, NO_TAGS, bytes_of});
 	event_put_taken(&w, &(struct event_taken){7, 2});
 	event_put_move(&w, &(struct event_move){1, 4, 1500, NO_TAGS, bytes_of});
+	event_put_come(&w, &(struct event_come){1, 7, 1500, COME_WALL | COME_OWN, 2, 9000,
+			       slice_str("why"), NO_TAGS, bytes_of});
 	assert(!w.full);
 	add(seed, w.len);
 }

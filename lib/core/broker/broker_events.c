@@ -1693,6 +1693,8 @@ static struct queue *comes_to(struct broker *b, const struct event_place *at, ui
 	}
 	if (!q)
 		q = broker_gap_queue(b, id);
+	/* Those between were gone, or their COME is missing. */
+	broker_gap_until(b, q, first);
 	if (q && first >= q->next_seq && first <= SEQ_MAX - count)
 		return q;
 	*err = RMQ_E_CORRUPT;
@@ -1724,10 +1726,11 @@ static enum rmq_error apply_come(
 	q->counts.sent += count;
 	struct as_it_is s = {
 	    e->flags, e->failures, e->until_ms, tags_find_u64(e->tags, EVENT_TAG_EXPIRE)};
+	struct attribute_cursor cursor = {.tag = 0};
 	lanes_add_keys(q, e->first_seq, count, m.batch.attributes, 0);
 	for (uint32_t i = 0, end; i < count; i = end) {
 		uint8_t priority;
-		end = lanes_alike(m.batch.attributes, i, count, &priority);
+		end = lanes_alike(&cursor, m.batch.attributes, i, count, &priority);
 		come_in(q, e->first_seq + i, end - i, priority, &s);
 	}
 	broker_busy(b, q);
@@ -1742,8 +1745,14 @@ static enum rmq_error apply_come_large(
 	struct pending *p = q ? broker_unfinished(b, q, e->session) : NULL;
 	bool whole = p && p->n == e->n && p->large->parts == e->parts;
 	bool wanted = queue_wants(b, at, e->queue);
-	if (wanted && !whole)
-		return broker_may_miss(b, e->queue) ? RMQ_E_OK : RMQ_E_CORRUPT;
+	if (wanted && !whole && !broker_may_miss(b, e->queue))
+		return RMQ_E_CORRUPT;
+	if (wanted && !whole) {
+		if (p)
+			broker_drop_pending(b, p);
+		broker_gap_until(b, q, e->seq + 1);
+		return RMQ_E_OK;
+	}
 	q = comes_to(b, at, e->queue, e->seq, 1, e->flags, &err);
 	if (!q && wanted)
 		broker_drop_pending(b, p);

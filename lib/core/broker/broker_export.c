@@ -6,7 +6,9 @@
 
 #include <string.h>
 
+#include "core/base/cells.h"
 #include "core/base/memory.h"
+#include "core/base/name.h"
 
 /* What there is of one queue, written to `w`; whether more follows, from *next on. */
 static bool put_settings(const struct queue *q, struct writer *w)
@@ -99,14 +101,42 @@ static bool put(const struct broker *b, const struct queue *q, const struct wire
 	}
 }
 
+/* Tokens of the copies of the queue that arrive: there are few. */
+static void tell_copies(struct broker *b, struct conn *c, const struct wire_export *m)
+{
+	uint8_t tokens[COPIES_OF_ONE * CELL_TOKEN_SIZE];
+	struct writer w = writer_of(tokens, sizeof(tokens));
+	const struct place *p =
+	    name_valid(m->queue) ? places_find(&b->places, cells_base(m->queue)) : NULL;
+	const struct copy *copy = p ? TAILQ_FIRST(&p->copies) : NULL;
+	for (; copy; copy = TAILQ_NEXT(copy, link))
+		put_rest(&w, slice_of(copy->token, sizeof(copy->token)));
+	ANSWER(
+	    b, c, exported, m->req, m->what, RMQ_E_OK, false, 0, NO_TAGS, slice_of(w.p, w.len));
+}
+
+/* Why nothing is told; RMQ_E_OK: it is. */
+static enum rmq_error why_not(const struct queue *q, uint8_t what)
+{
+	if (what < WITH_SETTINGS || what > WITH_POSITIONS)
+		return RMQ_E_VERSION;
+	if (!q)
+		return RMQ_E_NO_QUEUE;
+	/* They change with what comes. */
+	return what == WITH_SETTINGS || q->is_frozen ? RMQ_E_OK : RMQ_E_BUSY;
+}
+
 void broker_on_export(struct broker *b, struct conn *c, const struct wire_export *m)
 {
 	const struct queue *q = broker_queue_named(b, m->queue);
-	bool known = m->what >= WITH_SETTINGS && m->what <= WITH_POSITIONS;
+	enum rmq_error err = why_not(q, m->what);
 	uint64_t next = m->from;
-	if (!q || !known) {
-		ANSWER(b, c, exported, m->req, m->what,
-		    (uint8_t)(known ? RMQ_E_NO_QUEUE : RMQ_E_VERSION), false, 0, NO_TAGS,
+	if (m->what == WITH_COPY) {
+		tell_copies(b, c, m);
+		return;
+	}
+	if (err) {
+		ANSWER(b, c, exported, m->req, m->what, (uint8_t)err, false, 0, NO_TAGS,
 		    slice_of("", 0));
 		return;
 	}

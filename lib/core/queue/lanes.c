@@ -145,11 +145,11 @@ struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_
 	return l;
 }
 
-uint32_t lanes_alike(struct slice attributes, uint32_t i, uint32_t end, uint8_t *priority)
+uint32_t lanes_alike(struct attribute_cursor *c, struct slice attributes, uint32_t i,
+    uint32_t end, uint8_t *priority)
 {
-	struct attribute_cursor c = {.tag = 0};
 	struct slice value;
-	end = attributes_run(&c, attributes, ATTRIBUTE_PRIORITY, i, end, &value);
+	end = attributes_run(c, attributes, ATTRIBUTE_PRIORITY, i, end, &value);
 	*priority = value.len > 0 ? value.data[0] : PRIORITY_DEFAULT;
 	return end;
 }

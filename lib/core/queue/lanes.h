@@ -61,8 +61,9 @@ uint32_t lanes_within(
 /* The lane that a message has in q now: it may expire by the queue's setting. */
 struct lane lane_in(const struct queue *q, const struct lane *lane, struct wall_time now);
 
-/* Messages i to *end - 1, before `end`, have this priority: where these end. */
-uint32_t lanes_alike(struct slice attributes, uint32_t i, uint32_t end, uint8_t *priority);
+/* Messages from i on, before `end`, have this priority: where these end.  The cursor begins as zeros. */
+uint32_t lanes_alike(struct attribute_cursor *c, struct slice attributes, uint32_t i,
+    uint32_t end, uint8_t *priority);
 /* Messages [first, first + count) have the keys that the attributes say; message `from` is first. */
 void lanes_add_keys(
     struct queue *q, uint64_t first, uint32_t count, struct slice attributes, uint32_t from);
