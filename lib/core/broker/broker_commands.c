@@ -1204,6 +1204,8 @@ static void send_chunk(struct broker *b, struct conn *c, const struct wire_send 
 			broker_taken(b, c, m->n);
 		return;
 	}
+	if (m->part == 0 && !(m->flags & SEND_TOPIC))
+		divert(b, &queues);
 	bool taken = resumes(b, c, m, &resume) &&
 		     (m->part == 0 ? first_piece(b, c, m, &queues, attributes, &t)
 				   : next_piece(b, c, m, &t, &before));

@@ -400,6 +400,12 @@ void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_ou
 {
 	char text[TEXT_MAX + 1] = "";
 	enum rmq_error err = RMQ_E_OK;
+	bool holds_it = m->step == MOVE_OUT_HOLD || m->step == MOVE_OUT_FREEZE;
+	/* It was held by the connection before this one: the hold went with that. */
+	if (m->n <= c->session->last && holds_it && !holds(c, m)) {
+		broker_fail_command(b, c, m->n, RMQ_E_STALE);
+		return;
+	}
 	if (!broker_take(b, c, m->n, m->answered))
 		return;
 	if (!is_base(m->queue) || m->token.len != CELL_TOKEN_SIZE) {
@@ -556,6 +562,10 @@ static enum rmq_error open_it(struct broker *b, struct conn *c, const struct wir
 	if (!copy && p && p->state == PLACE_HERE) {
 		broker_taken(b, c, m->n);
 		return RMQ_E_OK;
+	}
+	if (!copy && p && p->state == PLACE_AWAY) {
+		broker_lead(b, c, m->queue);
+		return RMQ_E_ELSEWHERE;
 	}
 	if (!copy)
 		return RMQ_E_STALE;
