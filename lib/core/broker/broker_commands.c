@@ -2000,11 +2000,14 @@ static void answer_welcome(
     struct broker *b, struct conn *c, const struct session *s, const struct wire_hello *m)
 {
 	struct versions theirs = {m->oldest, m->newest};
-	uint8_t token[SESSION_TOKEN_SIZE], list[4 + SESSION_TOKEN_SIZE + TAG_U64_SIZE];
+	uint8_t token[SESSION_TOKEN_SIZE],
+	    list[4 + SESSION_TOKEN_SIZE + TAG_U64_SIZE + 4 + RAFT_NAME_MAX];
 	struct writer w = writer_of(list, sizeof(list));
 	owner_token(s->owner, b->secret, s->id, token);
 	tags_put(&w, WELCOME_TAG_TOKEN, slice_of(token, sizeof(token)));
 	tags_put_u64(&w, WELCOME_TAG_SANDBOX, b->sandbox);
+	if (b->cells)
+		tags_put(&w, WELCOME_TAG_CELL, b->cell);
 	ANSWER(b, c, welcome, versions_common(theirs, WIRE_VERSIONS), WIRE_FEATURES, s->id,
 	    s->last, b->wall_now.ms, SEND_WINDOW, slice_of(w.p, w.len));
 }

@@ -433,6 +433,14 @@ void client_on_places_end(
 	if (!r)
 		return;
 	c->progress = now;
+	/* The daemon has not looked at all of them. */
+	if (m->more && r->limit > 0 && m->after.len <= sizeof(r->after)) {
+		if (m->after.len > 0)
+			memcpy(r->after, m->after.data, m->after.len);
+		r->after_len = m->after.len;
+		r->sent = false;
+		return;
+	}
 	client_request_end(r);
 	if (c->host.places_end)
 		c->host.places_end(c->host.arg, m->req, m->more != 0);
