@@ -23,6 +23,7 @@ enum {
 	OPT_PREFETCH,
 	OPT_NO_CREATE,
 	OPT_AS,
+	OPT_SPREAD,
 	OPT_SKIP_BAD,
 	OPT_RAW,
 	OPT_INTO,
@@ -44,6 +45,7 @@ static const struct option_row rows[] = {
 	"QUEUE is a pattern: what comes to topics that match, from now on"},
     {OPT_AS, "as", "NAME", "QUEUE", NULL,
 	"with -t: also while it does not run, in the queue NAME"},
+    {OPT_SPREAD, "spread", NULL, NULL, NULL, "from the parts of QUEUE in all cells"},
     {OPT_SKIP_BAD, "skip-bad", NULL, NULL, NULL,
 	"dead-letter what cannot be printed, 65 at the end"},
     {'0', "null", NULL, NULL, NULL, "end messages with NUL"},
@@ -159,6 +161,9 @@ static enum rmq_error take_option(void *arg, int option, struct reason *why)
 			return bad_value(why, "--as", "a queue name");
 		o->as = optarg;
 		return RMQ_E_OK;
+	case OPT_SPREAD:
+		o->spread = true;
+		return RMQ_E_OK;
 	case OPT_SKIP_BAD:
 		o->skip_bad = true;
 		return RMQ_E_OK;
@@ -226,6 +231,8 @@ static enum rmq_error parse(int argc, char **argv, struct recv_options *o, struc
 	bool topic = o->common.names == NAMES_PATTERN;
 	if (o->as && !topic)
 		return reason_set(why, RMQ_E_USAGE, "--as needs --topic");
+	if (o->spread && topic)
+		return reason_set(why, RMQ_E_USAGE, "--topic and --spread exclude each other");
 	o->ephemeral = topic && !o->as;
 	if (o->as) {
 		o->pattern = o->queue;
@@ -320,10 +327,37 @@ static int work(const struct recv_options *o)
 	return status;
 }
 
+/*
+ * Which parts there are: of a queue that is spread over cells one in each; an ephemeral subscription is made
+ * in each, as each knows what comes to topics in it.  -1, or the exit status.
+ */
+static int find_parts(struct recv_options *o, struct spread *cells)
+{
+	struct reason why;
+	char name[NAME_MAX_LEN + 1];
+	if (!o->spread && !o->ephemeral)
+		return -1;
+	enum rmq_error err = spread_find(cells, &o->common, &why);
+	if (err == RMQ_E_INTERRUPTED && signals_caught() == SIGTERM && supply_for_ever(&o->end))
+		return 0;
+	if (err == RMQ_E_INTERRUPTED)
+		signals_die(signals_caught());
+	for (uint32_t i = 0; i < cells->cells.count && o->spread && !err; i++)
+		err = spread_part(cells, i, o->queue, name, &why);
+	if (err) {
+		fprintf(stderr, "rmq-recv: %s: %s\n", o->queue, why.text);
+		return error_exit(err);
+	}
+	if (o->spread || cells->cells.count > 1)
+		o->cells = cells;
+	return -1;
+}
+
 int main(int argc, char **argv)
 {
 	struct recv_options o = {
 	    .end = {.count = UINT64_MAX, .wait_ms = UNITS_INFINITY}, .separator = '\n'};
+	static struct spread cells;
 	struct reason why;
 
 	heap_keep();
@@ -346,5 +380,9 @@ int main(int argc, char **argv)
 	 */
 	signal(SIGPIPE, SIG_IGN);
 	log_init("rmq-recv", o.common.quiet ? -1 : o.common.verbose);
-	return o.work.command ? work(&o) : receive(&o);
+	int status = find_parts(&o, &cells);
+	if (status < 0)
+		status = o.work.command ? work(&o) : receive(&o);
+	spread_deinit(&cells);
+	return status;
 }

@@ -48,24 +48,24 @@ static void end_memory(struct receiver *r)
 /* ---- settling ---- */
 
 static void settle(
-    struct receiver *r, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
+    struct receiver_part *p, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
 {
 	if (!settling_add(b, lease, first, count))
-		end_memory(r);
+		end_memory(p->r);
 }
 
-static void flush_settling(struct receiver *r)
+static void flush_settling(struct receiver_part *p)
 {
-	struct settling *all[] = {&r->settle, &r->touch, &r->fail, &r->bury, &r->release};
+	struct settling *all[] = {&p->settle, &p->touch, &p->fail, &p->bury, &p->release};
 	struct mono_time now = clock_mono();
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		/* Only the last command of a batch says that it is done. */
-		void *tag = all[i] == r->ahead ? (void *)(uintptr_t)r->batch : NULL;
-		all[i]->ms = all[i]->verb == VERB_TOUCH ? r->lease_ms : 0;
+		void *tag = all[i] == p->ahead ? (void *)(uintptr_t)p->batch : NULL;
+		all[i]->ms = all[i]->verb == VERB_TOUCH ? p->lease_ms : 0;
 		/* Messages that come from here on are named by a later command. */
 		if (all[i]->count > 0 &&
-		    settling_flush(all[i], r->io.client, r->source.queue, now, tag) && tag)
-			r->batch++;
+		    settling_flush(all[i], p->io.client, p->source.queue, now, tag) && tag)
+			p->batch++;
 	}
 }
 
@@ -76,21 +76,22 @@ static bool watches_reader(const struct receiver *r)
 }
 
 /* So many messages of the first segments are printed for good, or taken by the reader. */
-static void acknowledge(struct receiver *r)
+static void acknowledge(struct receiver_part *p)
 {
 	struct segment *s;
+	struct receiver *r = p->r;
 	bool read = watches_reader(r);
 	if (r->o->ack == ACK_NONE || (r->o->ack == ACK_SYNC && r->synced != SYNCED))
 		return;
-	while ((s = r->in_hand.head)) {
+	while ((s = p->in_hand.head)) {
 		uint32_t upto = read ? segment_taken(s, r->consumed) : segment_whole(s);
-		bool all = upto == s->count && s != r->in_hand.printing;
+		bool all = upto == s->count && s != p->in_hand.printing;
 		if (read)
 			r->kept_up += upto - s->settled;
 		if (r->o->ack != ACK_MANUAL)
 			settle(
-			    r, &r->settle, s->lease, s->first + s->settled, upto - s->settled);
-		segments_settled(&r->in_hand, s, upto);
+			    p, &p->settle, s->lease, s->first + s->settled, upto - s->settled);
+		segments_settled(&p->in_hand, s, upto);
 		if (!all)
 			break;
 	}
@@ -113,19 +114,25 @@ static void look_at_reader(struct receiver *r)
 
 /* ---- printing ---- */
 
+static void call_off(struct receiver_part *p, enum phase phase)
+{
+	if (p->supply == SUPPLY_ENDED)
+		return;
+	/* All that was asked for has come: there is nothing to be called off. */
+	if (phase == ENDING && client_credit_messages(p->io.client, p->sub) == 0)
+		supply_note(&p->supply, SUPPLY_ENDED);
+	else
+		client_unsubscribe(p->io.client, p->sub);
+}
+
 static void enter(struct receiver *r, enum phase phase)
 {
 	if (phase <= r->phase)
 		return;
 	r->phase = phase;
 	r->phase_at = clock_mono();
-	if (r->supply == SUPPLY_ENDED)
-		return;
-	/* All that was asked for has come: there is nothing to be called off. */
-	if (phase == ENDING && client_credit_messages(r->io.client, r->sub) == 0)
-		supply_note(&r->supply, SUPPLY_ENDED);
-	else
-		client_unsubscribe(r->io.client, r->sub);
+	for (uint32_t i = 0; i < r->count; i++)
+		call_off(&r->parts[i], phase);
 }
 
 /* The output has failed, perhaps in the middle of a message.  Whether a part of it stays. */
@@ -160,57 +167,74 @@ static void sync_output(struct receiver *r)
 	end_output(r, errno, false);
 }
 
-/* Whether the segment's next byte may be printed now. */
-static bool may_print(const struct receiver *r, const struct segment *s, struct mono_time now)
+/*
+ * Whether another part's segment is printed to a part: its bytes stay together, or it could not be told
+ * from what the reader has taken which of its messages that are.
+ */
+static bool waits_its_turn(const struct receiver_part *p)
 {
-	if (r->phase >= RELEASING)
+	const struct receiver_part *begun = p->r->begun;
+	if (!begun || begun == p)
+		return false;
+	const struct segment *s = begun->in_hand.printing;
+	return s && s->printed > 0 && (!begun->dead || segment_torn(s) > 0);
+}
+
+/* Whether the segment's next byte may be printed now. */
+static bool may_print(
+    const struct receiver_part *p, const struct segment *s, struct mono_time now)
+{
+	const struct receiver *r = p->r;
+	if (r->phase >= RELEASING || waits_its_turn(p))
 		return false;
 	/* What has begun is ended: half a message is of no use to anyone. */
 	if (segment_torn(s) > 0)
 		return true;
-	if (r->phase == STOPPING)
+	if (r->phase == STOPPING || p->dead)
 		return false;
-	if (r->ahead && (s->batch == 0 || s->batch > r->batches_done))
+	if (p->ahead && (s->batch == 0 || s->batch > p->batches_done))
 		return false;
 	if (r->o->ack == ACK_NONE)
 		return true;
 	uint64_t seq = s->first + segment_whole(s);
-	return s->size == 0 || client_vouches(r->io.client, s->lease, seq, now);
+	return s->size == 0 || client_vouches(p->io.client, s->lease, seq, now);
 }
 
 /*
  * Says which messages this print may put before the reader, and before it does: the end of
  * their lease is a failure from then on, that of the others is not.
  */
-static void say_started(struct receiver *r, struct segment *s, size_t len)
+static void say_started(struct receiver_part *p, struct segment *s, size_t len)
 {
-	size_t end = s->printed + output_room(&r->out, len);
+	size_t end = s->printed + output_room(&p->r->out, len);
 	uint32_t from = s->started < s->count ? s->started : s->count, upto = from;
-	if (r->o->ack == ACK_NONE || end == s->printed)
+	if (p->r->o->ack == ACK_NONE || end == s->printed)
 		return;
 	while (upto < s->count && (upto == 0 || s->ends[upto - 1] < end))
 		upto++;
 	if (upto == from)
 		return;
 	s->started = upto;
-	client_started(r->io.client, r->source.queue, s->lease, s->first + from, upto - from);
-	client_io_flush(&r->io);
+	client_started(p->io.client, p->source.queue, s->lease, s->first + from, upto - from);
+	client_io_flush(&p->io);
 }
 
 /* Prints from the segment's bytes, or from `bytes` if they are not its own yet. */
 static bool print(
-    struct receiver *r, struct segment *s, const char *bytes, struct mono_time now)
+    struct receiver_part *p, struct segment *s, const char *bytes, struct mono_time now)
 {
 	int error;
+	struct receiver *r = p->r;
 	size_t len = s->size - s->printed;
 	if (s->printed == 0)
 		s->at = r->out.written;
-	if (r->phase == STOPPING)
+	if (r->phase == STOPPING || p->dead)
 		len = s->ends[segment_whole(s)] - s->printed;
 	uint32_t whole = segment_whole(s);
-	say_started(r, s, len);
+	say_started(p, s, len);
 	size_t n = output_write(&r->out, bytes, len, &error);
 	bool all = n == len;
+	r->begun = p;
 	if (n > 0) {
 		r->synced = UNSYNCED;
 		r->flow = FLOW_READY;
@@ -222,7 +246,7 @@ static bool print(
 	}
 	if (!watches_reader(r))
 		r->kept_up += (s->printed + n == s->size ? s->count : whole) - whole;
-	segments_printed(&r->in_hand, s, n);
+	segments_printed(&p->in_hand, s, n);
 	if (error && error != EAGAIN)
 		end_output(r, error, leaves_torn(r, s));
 	return all;
@@ -232,19 +256,20 @@ static bool print(
  * What must be durable before the print is asked for, as long as the output takes
  * something: what waits behind one that does not goes on being extended.
  */
-static void send_ahead(struct receiver *r)
+static void send_ahead(struct receiver_part *p)
 {
 	struct segment *s, *next;
-	if (!r->ahead || r->flow == FLOW_BLOCKED || r->phase > ENDING)
+	const struct receiver *r = p->r;
+	if (!p->ahead || r->flow == FLOW_BLOCKED || r->phase > ENDING)
 		return;
-	for (s = r->in_hand.printing; s; s = next) {
+	for (s = p->in_hand.printing; s; s = next) {
 		next = s->next;
 		if (s->batch > 0)
 			continue;
-		s->batch = r->batch;
-		settle(r, r->ahead, s->lease, s->first, s->count);
+		s->batch = p->batch;
+		settle(p, p->ahead, s->lease, s->first, s->count);
 		if (r->o->ack == ACK_NONE)
-			segments_settled(&r->in_hand, s, s->count);
+			segments_settled(&p->in_hand, s, s->count);
 	}
 }
 
@@ -252,48 +277,60 @@ static void send_ahead(struct receiver *r)
  * --ack manual: a lease runs by itself from the print on, but not while the reader has not even
  * taken the message.  Milliseconds until those are named again; UNITS_INFINITY: none is there.
  */
-static uint64_t touch_due_ms(const struct receiver *r, struct mono_time now)
+static uint64_t touch_due_ms(const struct receiver_part *p, struct mono_time now)
 {
-	uint64_t due = r->touched_at.ms + r->lease_ms / 3;
-	if (r->ahead != &r->touch || !r->in_hand.head || r->phase > ENDING)
+	uint64_t due = p->touched_at.ms + p->lease_ms / 3;
+	if (p->ahead != &p->touch || !p->in_hand.head || p->r->phase > ENDING || p->dead)
 		return UNITS_INFINITY;
 	return due > now.ms ? due - now.ms : 0;
 }
 
-static void touch_untaken(struct receiver *r)
+static void touch_untaken(struct receiver_part *p)
 {
 	struct mono_time now = clock_mono();
-	if (touch_due_ms(r, now) > 0)
+	if (touch_due_ms(p, now) > 0)
 		return;
-	r->touched_at = now;
-	for (struct segment *s = r->in_hand.head; s; s = s->next) {
-		if (s->batch == 0 || s->batch > r->batches_done)
+	p->touched_at = now;
+	for (struct segment *s = p->in_hand.head; s; s = s->next) {
+		if (s->batch == 0 || s->batch > p->batches_done)
 			continue;
 		/* What is left of it to be printed waits for this one. */
-		s->batch = r->batch;
-		settle(r, r->ahead, s->lease, s->first + s->settled, s->count - s->settled);
+		s->batch = p->batch;
+		settle(p, p->ahead, s->lease, s->first + s->settled, s->count - s->settled);
 	}
+}
+
+/* False: the output takes no more now. */
+static bool print_part(struct receiver_part *p, struct mono_time now)
+{
+	struct segment *s;
+	while ((s = p->in_hand.printing) && may_print(p, s, now)) {
+		const char *from = s->bytes ? s->bytes + (s->printed - s->bytes_from) : "";
+		if (!print(p, s, from, now))
+			return false;
+	}
+	return true;
 }
 
 static void print_all(struct receiver *r)
 {
-	struct segment *s;
 	struct mono_time now = clock_mono();
-	while ((s = r->in_hand.printing) && may_print(r, s, now)) {
-		const char *from = s->bytes ? s->bytes + (s->printed - s->bytes_from) : "";
-		if (!print(r, s, from, now))
-			return;
-	}
-	send_ahead(r);
+	bool takes = true;
+	for (uint32_t i = 0; i < r->count && takes; i++)
+		takes = print_part(&r->parts[(r->first + i) % r->count], now);
+	r->first = (r->first + 1) % r->count;
+	for (uint32_t i = 0; i < r->count && takes; i++)
+		send_ahead(&r->parts[i]);
 }
 
 /* A segment whose bytes are borrowed: printed at once if it is its turn, else copied. */
-static void offer(struct receiver *r, struct segment *s, const void *bytes)
+static void offer(struct receiver_part *p, struct segment *s, const void *bytes)
 {
 	struct mono_time now = clock_mono();
+	struct receiver *r = p->r;
 	r->taken += s->count;
-	if (r->in_hand.printing == s && r->flow == FLOW_READY && may_print(r, s, now) &&
-	    print(r, s, bytes, now))
+	if (p->in_hand.printing == s && r->flow == FLOW_READY && may_print(p, s, now) &&
+	    print(p, s, bytes, now))
 		return;
 	if (!segment_keep(s, bytes))
 		end_memory(r);
@@ -339,10 +376,11 @@ static void put_path(struct text *t, const char *dir, const struct envelope *e)
 	text_put(t, id, receipt_print_id(id, e->queue, e->seq));
 }
 
-static void format(struct receiver *r, const struct client_delivery *d, uint32_t i)
+static void format(struct receiver_part *p, const struct client_delivery *d, uint32_t i)
 {
+	struct receiver *r = p->r;
 	struct text *t = &r->formatted;
-	struct envelope e = envelope_of(d, r->source.queue, i, &r->cursors);
+	struct envelope e = envelope_of(d, p->source.queue, i, &r->cursors);
 	switch (r->o->format) {
 	case FORMAT_RAW:
 		text_put_slice(t, e.body);
@@ -355,7 +393,7 @@ static void format(struct receiver *r, const struct client_delivery *d, uint32_t
 		break;
 	case FORMAT_JSON:
 	case FORMAT_FIELDS:
-		e.until.ms = clock_wall().ms + r->lease_ms;
+		e.until.ms = clock_wall().ms + p->lease_ms;
 		if (r->o->format == FORMAT_JSON)
 			envelope_put_json(t, &e);
 		else
@@ -366,17 +404,18 @@ static void format(struct receiver *r, const struct client_delivery *d, uint32_t
 
 /* --into: they are files before anything else.  False: it ends here, and they go back. */
 static bool store(
-    struct receiver *r, const struct client_delivery *d, uint32_t from, uint32_t to)
+    struct receiver_part *p, const struct client_delivery *d, uint32_t from, uint32_t to)
 {
+	struct receiver *r = p->r;
 	if (r->o->format != FORMAT_INTO)
 		return true;
 	char id[RECEIPT_MAX];
 	uint32_t at = from;
-	int error = into_store(r->o->into_fd, r->source.queue, d, from, to, &at);
+	int error = into_store(r->o->into_fd, p->source.queue, d, from, to, &at);
 	if (error == 0)
 		return true;
-	settle(r, &r->release, d->lease, d->first_seq + from, to - from);
-	receipt_print_id(id, r->source.queue, d->first_seq + at);
+	settle(p, &p->release, d->lease, d->first_seq + from, to - from);
+	receipt_print_id(id, p->source.queue, d->first_seq + at);
 	if (error == EEXIST)
 		end_with(r, RMQ_E_EXISTS, "%s/%s: %s: move that file away", r->o->into, id,
 		    error_text(RMQ_E_EXISTS));
@@ -387,108 +426,113 @@ static bool store(
 
 /* Messages [from, to) of the delivery as one segment. */
 static void take_formatted(
-    struct receiver *r, const struct client_delivery *d, uint32_t from, uint32_t to)
+    struct receiver_part *p, const struct client_delivery *d, uint32_t from, uint32_t to)
 {
-	if (from == to || !store(r, d, from, to))
+	struct receiver *r = p->r;
+	if (from == to || !store(p, d, from, to))
 		return;
 	r->formatted.len = 0;
 	struct segment *s =
-	    segments_add(&r->in_hand, d->lease, d->first_seq + from, to - from, 0);
+	    segments_add(&p->in_hand, d->lease, d->first_seq + from, to - from, 0);
 	if (!s) {
 		end_memory(r);
 		return;
 	}
 	for (uint32_t i = from; i < to; i++) {
-		format(r, d, i);
+		format(p, d, i);
 		s->ends[i - from] = (uint32_t)r->formatted.len;
 	}
 	s->size = r->formatted.len;
-	r->in_hand.bytes += s->size;
+	p->in_hand.bytes += s->size;
 	if (r->formatted.failed)
 		end_memory(r);
 	else
-		offer(r, s, r->formatted.data);
+		offer(p, s, r->formatted.data);
 }
 
-static void take_plain(struct receiver *r, const struct client_delivery *d)
+static void take_plain(struct receiver_part *p, const struct client_delivery *d)
 {
 	struct segment *s =
-	    segments_add(&r->in_hand, d->lease, d->first_seq, d->count, d->blob.len);
+	    segments_add(&p->in_hand, d->lease, d->first_seq, d->count, d->blob.len);
 	if (!s) {
-		end_memory(r);
+		end_memory(p->r);
 		return;
 	}
 	for (uint32_t i = 0; i < d->count; i++)
 		s->ends[i] = load_u16(d->ends + 2 * (size_t)i) - d->base;
-	offer(r, s, d->blob.data);
+	offer(p, s, d->blob.data);
 }
 
 /* Message i cannot be printed; false: it ends here. */
-static bool take_bad(struct receiver *r, const struct client_delivery *d, uint32_t i)
+static bool take_bad(struct receiver_part *p, const struct client_delivery *d, uint32_t i)
 {
+	struct receiver *r = p->r;
 	unsigned long long seq = d->first_seq + i;
 	if (r->o->skip_bad) {
-		settle(r, &r->bury, d->lease, seq, 1);
+		settle(p, &p->bury, d->lease, seq, 1);
 		r->bad++;
 		if (!r->o->common.quiet)
 			fprintf(stderr, "rmq-recv: %s: message %llu holds the separator\n",
-			    r->o->queue, seq);
+			    p->source.shown, seq);
 		return true;
 	}
-	settle(r, &r->fail, d->lease, seq, 1);
-	settle(r, &r->release, d->lease, seq + 1, d->count - i - 1);
+	settle(p, &p->fail, d->lease, seq, 1);
+	settle(p, &p->release, d->lease, seq + 1, d->count - i - 1);
 	end_with(
 	    r, RMQ_E_BAD_DATA, "message %llu holds the separator (use -0, -j or --raw)", seq);
 	return false;
 }
 
-static void take(struct receiver *r, const struct client_delivery *d)
+static void take(struct receiver_part *p, const struct client_delivery *d)
 {
 	uint32_t from = 0;
-	if (is_plain(r, d)) {
-		take_plain(r, d);
+	if (is_plain(p->r, d)) {
+		take_plain(p, d);
 		return;
 	}
 	for (uint32_t i = 0; i < d->count; i++) {
-		if (is_printable(r, client_body(d, i)))
+		if (is_printable(p->r, client_body(d, i)))
 			continue;
-		take_formatted(r, d, from, i);
+		take_formatted(p, d, from, i);
 		from = i + 1;
-		if (!take_bad(r, d, i))
+		if (!take_bad(p, d, i))
 			return;
 	}
-	take_formatted(r, d, from, d->count);
+	take_formatted(p, d, from, d->count);
 }
 
 /* ---- what the client says ---- */
 
 static void on_deliver(void *arg, const struct client_delivery *d)
 {
-	struct receiver *r = arg;
-	struct client_delivery part = *d;
+	struct receiver_part *p = arg;
+	struct receiver *r = p->r;
+	struct client_delivery some = *d;
+	/* Where others have brought enough meanwhile, it is more than all together were to bring. */
 	uint64_t wanted =
 	    r->o->end.count == UINT64_MAX ? UINT64_MAX : r->o->end.count - r->taken;
 	r->heard = clock_mono();
-	supply_note(&r->supply, SUPPLY_UNKNOWN);
+	supply_note(&p->supply, SUPPLY_UNKNOWN);
 	if (r->phase != RUNNING || r->code)
 		wanted = 0;
 	if (wanted < d->count) {
 		uint32_t keep = (uint32_t)wanted;
-		settle(r, &r->release, d->lease, d->first_seq + keep, d->count - keep);
-		part.count = keep;
+		settle(p, &p->release, d->lease, d->first_seq + keep, d->count - keep);
+		some.count = keep;
 		if (d->ends && keep > 0)
-			part.blob.len = load_u16(d->ends + 2 * (size_t)(keep - 1)) - d->base;
+			some.blob.len = load_u16(d->ends + 2 * (size_t)(keep - 1)) - d->base;
 	}
-	if (part.count > 0)
-		take(r, &part);
+	if (some.count > 0)
+		take(p, &some);
 }
 
 static void on_lease_ended(
     void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
+	struct receiver *r = p->r;
 	(void)sub;
-	uint32_t gone = segments_cut(&r->in_hand, lease, first, count);
+	uint32_t gone = segments_cut(&p->in_hand, lease, first, count);
 	if (gone == UINT32_MAX) {
 		end_memory(r);
 		return;
@@ -501,32 +545,32 @@ static void on_lease_ended(
 			    "rmq-recv: %s: leases end before their messages are settled: the work "
 			    "takes longer than --lease, or a filter before rmq-ack holds receipts "
 			    "back\n",
-			    r->o->queue);
+			    p->source.shown);
 	}
 	if (r->o->common.verbose && why != ENDED_SETTLED && why != ENDED_RELEASED &&
 	    why != ENDED_DEAD)
 		fprintf(stderr, "rmq-recv: %s: lease %llu of %u messages has ended\n",
-		    r->o->queue, (unsigned long long)lease, count);
+		    p->source.shown, (unsigned long long)lease, count);
 }
 
 static void on_done(void *arg, const struct client_command *cmd, struct slice stale)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
 	struct reader in = reader_of(stale);
 	while (reader_left(&in) > 0) {
 		struct settle_entry e = settle_entry_get(&in);
 		/* Settled before printing, and someone else's: not to be printed. */
-		if (r->ahead == &r->settle)
-			on_lease_ended(r, 0, ENDED_EXPIRED, e.lease, e.first, e.count);
+		if (p->ahead == &p->settle)
+			on_lease_ended(p, 0, ENDED_EXPIRED, e.lease, e.first, e.count);
 	}
-	if ((uintptr_t)cmd->tag > r->batches_done)
-		r->batches_done = (uintptr_t)cmd->tag;
+	if ((uintptr_t)cmd->tag > p->batches_done)
+		p->batches_done = (uintptr_t)cmd->tag;
 }
 
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
-	struct receiver *r = arg;
+	struct receiver *r = ((struct receiver_part *)arg)->r;
 	(void)cmd, (void)at;
 	/* A queue that is gone has nothing to be settled. */
 	if (code != RMQ_E_NO_QUEUE && r->phase < RELEASING)
@@ -536,61 +580,67 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 
 static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
-	struct receiver *r = arg;
-	source_subscribed(&r->source, r->io.client, sub);
-	supply_note(&r->supply, SUPPLY_UNKNOWN);
-	r->lease_ms = lease_ms;
-	r->heard = r->touched_at = clock_mono();
+	struct receiver_part *p = arg;
+	source_subscribed(&p->source, p->io.client, sub);
+	supply_note(&p->supply, SUPPLY_UNKNOWN);
+	p->lease_ms = lease_ms;
+	p->r->heard = p->touched_at = clock_mono();
 }
 
 static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
 	(void)sub;
-	supply_note(&r->supply, SUPPLY_ENDED);
-	end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
+	supply_note(&p->supply, SUPPLY_ENDED);
+	end_with(p->r, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
 	(void)sub;
-	supply_note(&r->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
+	supply_note(&p->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
 static void on_held_back(void *arg, uint32_t sub)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
 	(void)sub;
-	supply_note(&r->supply, SUPPLY_HELD_BACK);
+	supply_note(&p->supply, SUPPLY_HELD_BACK);
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
 	(void)sub;
-	supply_note(&r->supply, SUPPLY_ENDED);
+	supply_note(&p->supply, SUPPLY_ENDED);
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
-	struct receiver *r = arg;
+	struct receiver_part *p = arg;
+	struct receiver *r = p->r;
 	char why[CLIENT_IO_WHY_MAX];
-	bool parting = r->phase == PARTING;
-	r->phase = DEAD;
+	bool parting = r->phase == PARTING, alive = false;
+	p->dead = true;
+	supply_note(&p->supply, SUPPLY_ENDED);
+	for (uint32_t i = 0; i < r->count; i++)
+		alive |= !r->parts[i].dead;
+	if (!alive)
+		r->phase = DEAD;
 	/* All that was asked for is done: what may be leased still comes back in its time. */
 	if (parting)
 		return;
-	text = client_io_why(&r->io, code, text, why);
+	text = client_io_why(&p->io, code, text, why);
 	end_with(r, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- credit ---- */
 
-static uint64_t held(const struct receiver *r)
+static uint64_t held(const struct receiver_part *p)
 {
 	/* With manual settling also what is printed and not settled yet. */
-	return r->o->ack == ACK_MANUAL ? client_held(r->io.client) : r->in_hand.messages;
+	return p->r->o->ack == ACK_MANUAL ? client_held(p->io.client) : p->in_hand.messages;
 }
 
 static void adapt_prefetch(struct receiver *r)
@@ -606,39 +656,49 @@ static void adapt_prefetch(struct receiver *r)
 	}
 }
 
-static bool nothing_in_hand(const struct receiver *r)
+static bool is_torn(const struct receiver_part *p)
 {
-	return r->in_hand.head == NULL && client_unanswered(r->io.client) == 0 &&
-	       r->settle.count + r->touch.count + r->fail.count + r->bury.count +
-		       r->release.count ==
+	return p->in_hand.printing && segment_torn(p->in_hand.printing) > 0;
+}
+
+/* Of one whose session cannot go on the rest of a message is. */
+static bool nothing_in_hand(const struct receiver_part *p)
+{
+	if (p->dead)
+		return !is_torn(p);
+	return p->in_hand.head == NULL && client_unanswered(p->io.client) == 0 &&
+	       p->settle.count + p->touch.count + p->fail.count + p->bury.count +
+		       p->release.count ==
 		   0;
 }
 
-static struct supply_view view(const struct receiver *r, struct mono_time now)
+static struct supply_view view(const struct receiver_part *p, struct mono_time now)
 {
-	return (struct supply_view){.supply = r->supply,
+	const struct receiver *r = p->r;
+	return (struct supply_view){.supply = p->supply,
 	    .taken = r->taken,
 	    .quiet_ms = now.ms - r->heard.ms,
-	    .nothing_in_hand = nothing_in_hand(r),
-	    .full = r->o->ack == ACK_MANUAL && r->supply != SUPPLY_ENDED &&
-		    client_credit_messages(r->io.client, r->sub) == 0,
-	    .welcomed = client_welcomed(r->io.client)};
+	    .nothing_in_hand = nothing_in_hand(p),
+	    .full = r->o->ack == ACK_MANUAL && p->supply != SUPPLY_ENDED &&
+		    client_credit_messages(p->io.client, p->sub) == 0,
+	    .welcomed = client_welcomed(p->io.client)};
 }
 
-static void give_credit(struct receiver *r)
+static void give_credit(struct receiver_part *p)
 {
 	uint32_t messages, bytes;
-	if (r->phase != RUNNING || r->code || r->supply == SUPPLY_ENDED)
+	struct receiver *r = p->r;
+	if (r->phase != RUNNING || r->code || p->supply == SUPPLY_ENDED)
 		return;
-	adapt_prefetch(r);
-	struct supply_view here = view(r, clock_mono());
+	struct supply_view here = view(p, clock_mono());
 	struct supply_stock stock = {.target = r->prefetch,
-	    .held = held(r),
-	    .bytes = r->in_hand.bytes,
-	    .given = client_credit_messages(r->io.client, r->sub),
-	    .given_bytes = client_credit_bytes(r->io.client, r->sub)};
-	if (supply_credit(&r->o->end, &here, &stock, &r->supply, &messages, &bytes))
-		client_credit(r->io.client, r->sub, messages, bytes);
+	    .held = held(p),
+	    .bytes = p->in_hand.bytes,
+	    .bytes_target = supply_bytes(r->count),
+	    .given = client_credit_messages(p->io.client, p->sub),
+	    .given_bytes = client_credit_bytes(p->io.client, p->sub)};
+	if (supply_credit(&r->o->end, &here, &stock, &p->supply, &messages, &bytes))
+		client_credit(p->io.client, p->sub, messages, bytes);
 }
 
 /* ---- phases ---- */
@@ -646,8 +706,12 @@ static void give_credit(struct receiver *r)
 /* RUNNING: whether no more messages are to be taken. */
 static bool is_over(const struct receiver *r, struct mono_time now)
 {
-	struct supply_view v = view(r, now);
-	return r->code || supply_is_over(&r->o->end, &v);
+	struct supply_view all = view(&r->parts[0], now);
+	for (uint32_t i = 1; i < r->count; i++) {
+		struct supply_view one = view(&r->parts[i], now);
+		supply_join(&all, &one);
+	}
+	return r->code || supply_is_over(&r->o->end, &all);
 }
 
 /* ENDING: what came before a bad message is printed, in other cases nothing more. */
@@ -662,25 +726,29 @@ static bool reader_had_its_time(const struct receiver *r, struct mono_time now)
 {
 	uint64_t since =
 	    r->consumed_at.ms > r->phase_at.ms ? r->consumed_at.ms : r->phase_at.ms;
-	const struct segment *head = r->in_hand.head, *printing = r->in_hand.printing;
-	bool torn = printing && segment_torn(printing) > 0;
-	bool unread = r->o->ack == ACK_READ && head && head->settled < segment_whole(head);
-	return !(torn || unread) || now.ms - since >= READER_WAIT_MS;
+	bool waits = false;
+	for (uint32_t i = 0; i < r->count; i++) {
+		const struct segment *head = r->parts[i].in_hand.head;
+		bool unread =
+		    r->o->ack == ACK_READ && head && head->settled < segment_whole(head);
+		waits |= unread || is_torn(&r->parts[i]);
+	}
+	return !waits || now.ms - since >= READER_WAIT_MS;
 }
 
 /*
  * Gives back what is in hand, uncounted.  With manual settling a reader that is still there
  * will settle what is printed.
  */
-static void release_all(struct receiver *r)
+static void release_all(struct receiver_part *p)
 {
-	bool keeps = r->o->ack == ACK_MANUAL && r->flow != FLOW_UNREAD;
-	for (struct segment *s = r->in_hand.head; s; s = s->next) {
+	bool keeps = p->r->o->ack == ACK_MANUAL && p->r->flow != FLOW_UNREAD;
+	for (struct segment *s = p->in_hand.head; s; s = s->next) {
 		uint32_t from = keeps ? segment_whole(s) : s->settled;
-		settle(r, &r->release, s->lease, s->first + from, s->count - from);
+		settle(p, &p->release, s->lease, s->first + from, s->count - from);
 	}
-	segments_deinit(&r->in_hand);
-	flush_settling(r);
+	segments_deinit(&p->in_hand);
+	flush_settling(p);
 }
 
 static void on_signal(struct receiver *r)
@@ -692,9 +760,23 @@ static void on_signal(struct receiver *r)
 	enter(r, STOPPING);
 }
 
-static bool is_done(const struct receiver *r)
+static bool is_done(const struct receiver_part *p)
 {
-	return r->phase != RUNNING && r->supply == SUPPLY_ENDED && nothing_in_hand(r);
+	return p->r->phase != RUNNING && p->supply == SUPPLY_ENDED && nothing_in_hand(p);
+}
+
+/* RELEASING: leases that cannot be given back run out by themselves. */
+static bool is_released(const struct receiver_part *p)
+{
+	return is_done(p) || !client_welcomed(p->io.client);
+}
+
+static bool all_are(const struct receiver *r, bool (*are)(const struct receiver_part *p))
+{
+	uint32_t i = 0;
+	while (i < r->count && are(&r->parts[i]))
+		i++;
+	return i == r->count;
 }
 
 /*
@@ -719,12 +801,12 @@ static bool advance(struct receiver *r)
 	if (r->phase == DEAD)
 		return true;
 	if (r->phase == RELEASING) {
-		release_all(r);
-		/* Leases that cannot be given back run out by themselves. */
-		if (!client_welcomed(r->io.client) || now.ms - r->phase_at.ms >= RELEASE_MAX_MS)
+		for (uint32_t i = 0; i < r->count; i++)
+			release_all(&r->parts[i]);
+		if (all_are(r, is_released) || now.ms - r->phase_at.ms >= RELEASE_MAX_MS)
 			return true;
 	}
-	return is_done(r);
+	return all_are(r, is_done);
 }
 
 /* ---- the loop ---- */
@@ -732,51 +814,72 @@ static bool advance(struct receiver *r)
 static int next_timer(struct receiver *r, int timeout_ms)
 {
 	struct mono_time now = clock_mono();
-	const struct segment *head = r->in_hand.head;
 	/* Without a connection, the subscription's end is told before the wait. */
-	if (is_done(r))
+	if (all_are(r, is_done))
 		return 0;
-	timeout_ms = client_io_sooner(timeout_ms, touch_due_ms(r, now));
-	if (watches_reader(r) && head && head->settled < segment_whole(head))
-		timeout_ms = client_io_sooner(timeout_ms, r->read_poll_ms);
 	if (r->phase == STOPPING)
 		timeout_ms = client_io_sooner(timeout_ms, READER_WAIT_MS / 10);
 	if (r->phase == RELEASING)
 		timeout_ms = client_io_sooner(timeout_ms, RELEASE_MAX_MS);
-	struct supply_view v = view(r, now);
-	if (r->phase == RUNNING)
-		timeout_ms = client_io_sooner(
-		    timeout_ms, supply_tick(&r->o->end, &v, r->o->queue, &r->said_held_back));
+	for (uint32_t i = 0; i < r->count; i++) {
+		struct receiver_part *p = &r->parts[i];
+		const struct segment *head = p->in_hand.head;
+		timeout_ms = client_io_sooner(timeout_ms, touch_due_ms(p, now));
+		if (watches_reader(r) && head && head->settled < segment_whole(head))
+			timeout_ms = client_io_sooner(timeout_ms, r->read_poll_ms);
+		struct supply_view v = view(p, now);
+		if (r->phase == RUNNING)
+			timeout_ms = client_io_sooner(timeout_ms,
+			    supply_tick(&r->o->end, &v, p->source.shown, &p->said_held_back));
+	}
 	return timeout_ms;
+}
+
+static bool is_printing(const struct receiver *r)
+{
+	uint32_t i = 0;
+	while (i < r->count && !r->parts[i].in_hand.printing)
+		i++;
+	return i < r->count;
 }
 
 static void turn(struct receiver *r)
 {
-	int timeout_ms;
-	struct pollfd p[3] = {client_io_prepare(&r->io, &timeout_ms)};
-	bool printing = r->in_hand.printing && r->flow == FLOW_BLOCKED;
+	int timeout_ms = -1, part_ms;
+	struct pollfd *p = r->polls;
+	for (uint32_t i = 0; i < r->count; i++) {
+		p[2 + i] = client_io_prepare(&r->parts[i].io, &part_ms);
+		if (part_ms >= 0 && !(r->parts[i].dead && r->count > 1))
+			timeout_ms = client_io_sooner(timeout_ms, (uint64_t)part_ms);
+	}
+	bool printing = r->flow == FLOW_BLOCKED && is_printing(r);
 	bool watched = output_notices_close(&r->out) && r->phase < RELEASING;
-	p[1] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
-	p[2] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
-	if (poll(p, 3, next_timer(r, timeout_ms)) < 0)
+	p[0] = (struct pollfd){watched ? r->out.fd : -1, printing ? POLLOUT : 0, 0};
+	p[1] = (struct pollfd){r->signalled ? -1 : signals_fd(), POLLIN, 0};
+	if (poll(p, 2 + r->count, next_timer(r, timeout_ms)) < 0)
 		return;
-	if (p[2].revents)
+	if (p[1].revents)
 		on_signal(r);
-	if (p[1].revents & POLLOUT)
+	if (p[0].revents & POLLOUT)
 		r->flow = FLOW_READY;
-	client_io_turn(&r->io, p[0].revents);
-	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+	for (uint32_t i = 0; i < r->count; i++)
+		client_io_turn(&r->parts[i].io, p[2 + i].revents);
+	if (p[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
 		look_at_reader(r);
-		acknowledge(r);
+		for (uint32_t i = 0; i < r->count; i++)
+			acknowledge(&r->parts[i]);
 		end_output(r, EPIPE, false);
 	}
 }
 
-/* What the daemon may hold for this session is given back, also by a new connection. */
+/* What the daemons may hold for these sessions is given back, also by new connections. */
 static void say_bye(struct receiver *r)
 {
+	struct client_io *ios[CELLS_MAX];
+	for (uint32_t i = 0; i < r->count; i++)
+		ios[i] = &r->parts[i].io;
 	r->phase = PARTING;
-	if (!client_io_bye(&r->io, r->signalled ? -1 : signals_fd(), RELEASE_MAX_MS))
+	if (!client_io_bye_all(ios, r->count, r->signalled ? -1 : signals_fd(), RELEASE_MAX_MS))
 		on_signal(r);
 }
 
@@ -787,20 +890,25 @@ void receiver_run(struct receiver *r)
 		print_all(r);
 		sync_output(r);
 		look_at_reader(r);
-		acknowledge(r);
-		touch_untaken(r);
-		flush_settling(r);
-		give_credit(r);
+		for (uint32_t i = 0; i < r->count; i++) {
+			acknowledge(&r->parts[i]);
+			touch_untaken(&r->parts[i]);
+			flush_settling(&r->parts[i]);
+		}
+		adapt_prefetch(r);
+		for (uint32_t i = 0; i < r->count; i++)
+			give_credit(&r->parts[i]);
 	} while (!advance(r));
 	if (r->phase != DEAD)
 		say_bye(r);
 }
 
-enum rmq_error receiver_open(
-    struct receiver *r, const struct recv_options *o, struct reason *why)
+static enum rmq_error open_part(struct receiver *r, uint32_t i, struct reason *why)
 {
+	const struct recv_options *o = r->o;
+	struct receiver_part *p = &r->parts[i];
 	struct client_config config = {.window = WINDOW, .timeout_ms = o->common.timeout_ms};
-	struct client_host host = {.arg = r,
+	struct client_host host = {.arg = p,
 	    .done = on_done,
 	    .failed = on_failed,
 	    .subscribed = on_subscribed,
@@ -811,37 +919,61 @@ enum rmq_error receiver_open(
 	    .held_back = on_held_back,
 	    .unsubscribed = on_unsubscribed,
 	    .fatal = on_fatal};
-	r->o = o;
-	r->settle = (struct settling){.verb = VERB_SETTLE};
-	r->release = (struct settling){.verb = VERB_RELEASE};
-	r->fail = (struct settling){.verb = VERB_RELEASE, .flags = SETTLE_COUNTED};
-	r->bury = (struct settling){.verb = VERB_DEAD, .why = "body holds the separator"};
-	r->touch = (struct settling){.verb = VERB_TOUCH, .flags = SETTLE_DETACH};
+	p->r = r;
+	p->settle = (struct settling){.verb = VERB_SETTLE};
+	p->release = (struct settling){.verb = VERB_RELEASE};
+	p->fail = (struct settling){.verb = VERB_RELEASE, .flags = SETTLE_COUNTED};
+	p->bury = (struct settling){.verb = VERB_DEAD, .why = "body holds the separator"};
+	p->touch = (struct settling){.verb = VERB_TOUCH, .flags = SETTLE_DETACH};
+	p->batch = 1;
 	if (o->ack == ACK_NONE)
-		r->ahead = &r->settle;
+		p->ahead = &p->settle;
 	else if (o->ack == ACK_MANUAL)
-		r->ahead = &r->touch;
-	r->batch = 1;
-	r->read_poll_ms = 1;
-	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
-	enum rmq_error err = client_io_open(&r->io, &o->common, &config, &host, why);
+		p->ahead = &p->touch;
+	source_init(&p->source, o, i);
+	enum rmq_error err = source_open(&p->io, o, i, &config, &host, why);
 	if (err)
 		return err;
-	struct mono_time now = clock_mono();
-	r->sub = source_subscribe(&r->source, r->io.client, now, o);
-	r->heard = now;
-	give_credit(r);
+	r->count++;
+	r->heard = clock_mono();
+	p->sub = source_subscribe(&p->source, p->io.client, r->heard, o);
+	give_credit(p);
 	return RMQ_E_OK;
+}
+
+enum rmq_error receiver_open(
+    struct receiver *r, const struct recv_options *o, struct reason *why)
+{
+	uint32_t count = o->cells ? o->cells->cells.count : 1;
+	enum rmq_error err = RMQ_E_OK;
+	r->o = o;
+	r->read_poll_ms = 1;
+	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
+	r->parts = calloc(count, sizeof(*r->parts));
+	r->polls = calloc(2 + (size_t)count, sizeof(*r->polls));
+	if (!r->parts || !r->polls)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	for (uint32_t i = 0; i < count && !err; i++)
+		err = open_part(r, i, why);
+	return err;
+}
+
+static void close_part(struct receiver_part *p)
+{
+	client_io_close(&p->io);
+	segments_deinit(&p->in_hand);
+	free(p->settle.entries);
+	free(p->release.entries);
+	free(p->fail.entries);
+	free(p->bury.entries);
+	free(p->touch.entries);
 }
 
 void receiver_close(struct receiver *r)
 {
-	client_io_close(&r->io);
-	segments_deinit(&r->in_hand);
+	for (uint32_t i = 0; i < r->count; i++)
+		close_part(&r->parts[i]);
 	text_deinit(&r->formatted);
-	free(r->settle.entries);
-	free(r->release.entries);
-	free(r->fail.entries);
-	free(r->bury.entries);
-	free(r->touch.entries);
+	free(r->parts);
+	free(r->polls);
 }

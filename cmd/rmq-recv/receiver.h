@@ -4,8 +4,12 @@
  * Phases: RUNNING takes messages; ENDING takes none any more and prints and settles what
  * is in hand; STOPPING prints nothing any more, but for the rest of a message that is
  * printed in part, and waits a little for the reader; RELEASING gives the rest back.
- * PARTING ends the session, if need be on a new connection.  DEAD does nothing any more: the
- * session cannot go on, or memory is short.  Nothing goes back to an earlier phase.
+ * PARTING ends the sessions, if need be on new connections.  DEAD does nothing any more: no
+ * session can go on, or memory is short.  Nothing goes back to an earlier phase.
+ *
+ * It has a connection for each of its parts: one, or with --spread, and for an ephemeral subscription,
+ * one for each cell.  They share the output, where the bytes of a segment stay together, the
+ * phase and the end; if the session of one cannot go on, that is the end of all.
  */
 #ifndef RMQ_RECV_RECEIVER_H
 #define RMQ_RECV_RECEIVER_H
@@ -16,6 +20,7 @@
 #include "supply.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
+#include "sys/client/spread.h"
 #include "sys/stream/output.h"
 #include "work_options.h"
 
@@ -26,7 +31,8 @@ enum format { FORMAT_LINES, FORMAT_JSON, FORMAT_FIELDS, FORMAT_RAW, FORMAT_INTO 
 struct source {
 	struct slice
 	    queue; /* its name; of an ephemeral one its pattern, until it is subscribed to */
-	char own[NAME_FULL_MAX];
+	const char *shown; /* the same for people: a pattern stays what it is */
+	char own[NAME_FULL_MAX + 1];
 };
 
 struct recv_options {
@@ -34,6 +40,8 @@ struct recv_options {
 	const char *as;	     /* --as, NULL: not given */
 	const char *pattern; /* that the queue is to be bound to; NULL: none */
 	bool ephemeral;
+	bool spread;	      /* `queue` has a part in each cell */
+	struct spread *cells; /* of several parts; NULL: there is one */
 	struct client_options common;
 	struct supply_end end;
 	uint32_t lease_ms; /* 0: the queue's */
@@ -57,30 +65,43 @@ enum flow { FLOW_READY, FLOW_BLOCKED, FLOW_UNREAD /* the reader of the pipe is g
 
 enum synced { SYNCED, UNSYNCED, SYNC_FAILED };
 
-struct receiver {
-	const struct recv_options *o;
-	struct source source;
+/* One connection. */
+struct receiver_part {
+	struct receiver *r;
 	struct client_io io;
-	struct output out;
+	struct source source;
 	struct segments in_hand;
-	struct text formatted;
-	struct envelope_cursors cursors; /* of what is formatted */
 	struct settling settle, release, fail, bury, touch;
 	struct settling *ahead; /* must be durable before the print; NULL: nothing */
 	uint32_t sub;
 	enum supply supply;
-	struct mono_time heard; /* of a message, or of the subscription */
 	bool said_held_back;
+	bool
+	    dead; /* its session cannot go on: nothing of it is printed but the rest of a message */
+	uint32_t lease_ms;
+	uint64_t batch; /* number of the command that is put together in `ahead` */
+	uint64_t batches_done;
+	struct mono_time touched_at; /* ACK_MANUAL: what the reader has not taken, last */
+};
+
+struct receiver {
+	const struct recv_options *o;
+	struct receiver_part *parts;
+	uint32_t count;
+	uint32_t first;		     /* part that prints first */
+	struct receiver_part *begun; /* its segment is printed to a part, or was lately */
+	struct pollfd *polls;
+	struct output out;
+	struct text formatted;
+	struct envelope_cursors cursors; /* of what is formatted */
+	struct mono_time heard;		 /* of a message, or of a subscription */
 	enum phase phase;
 	struct mono_time phase_at; /* it began then */
-	uint32_t lease_ms;
 
 	uint64_t taken; /* messages that are or were in hand to be printed */
 	uint64_t bad;
-	uint64_t batch; /* number of the command that is put together in `ahead` */
-	uint64_t batches_done;
-	uint32_t prefetch;
-	uint64_t kept_up; /* messages printed (ACK_READ: taken) since it was last changed */
+	uint32_t prefetch; /* of each part */
+	uint64_t kept_up;  /* messages printed (ACK_READ: taken) since it was last changed */
 	enum flow flow;
 	struct mono_time blocked_since;
 	enum synced synced;
@@ -88,8 +109,7 @@ struct receiver {
 	uint64_t consumed; /* bytes, if the reader of a pipe is watched */
 	struct mono_time consumed_at;
 	uint32_t read_poll_ms;
-	struct mono_time touched_at; /* ACK_MANUAL: what the reader has not taken, last */
-	bool told_late;		     /* … that leases end before they are settled */
+	bool told_late; /* ACK_MANUAL: that leases end before they are settled */
 
 	enum rmq_error code;
 	char why[512];

@@ -20,9 +20,12 @@
 
 #define RUN_KILL_MS 10000 /* from SIGTERM to SIGKILL */
 
+struct worker_part;
+
 struct run {
 	pid_t pid; /* 0: there is none */
 	uint32_t slot;
+	struct worker_part *part; /* that its messages are of */
 	struct jobs jobs;
 	int out;    /* its stdout, to be read; -1: it is not */
 	int err;    /* its stderr, likewise */

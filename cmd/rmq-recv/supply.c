@@ -29,7 +29,7 @@ static bool is_idle(const struct supply_view *v)
 /* Whether the time of --wait runs: nothing is there to be taken, or nothing may be. */
 static bool waits(const struct supply_end *end, const struct supply_view *v)
 {
-	bool none = is_idle(v) || v->supply == SUPPLY_HELD_BACK || v->full;
+	bool none = v->supply == SUPPLY_HELD_BACK || is_idle(v) || v->full;
 	return end->wait_ms != UNITS_INFINITY && none;
 }
 
@@ -38,7 +38,8 @@ bool supply_credit(const struct supply_end *end, const struct supply_view *v,
 {
 	int64_t target = stock->target, given = stock->given;
 	int64_t room = target - given - (int64_t)stock->held;
-	int64_t size = (int64_t)PREFETCH_BYTES - stock->given_bytes - (int64_t)stock->bytes;
+	int64_t size =
+	    (int64_t)stock->bytes_target - stock->given_bytes - (int64_t)stock->bytes;
 	if (end->count != UINT64_MAX) {
 		int64_t left = (int64_t)(end->count - v->taken) - given;
 		room = left < room ? left : room;
@@ -48,7 +49,7 @@ bool supply_credit(const struct supply_end *end, const struct supply_view *v,
 	if (size < 0)
 		size = 0;
 	bool few = room > 0 && (room >= target / 4 || given <= 0);
-	bool short_of_bytes = size >= PREFETCH_BYTES / 4 && given + room > 0;
+	bool short_of_bytes = size >= (int64_t)stock->bytes_target / 4 && given + room > 0;
 	/* Every CREDIT is answered with IDLE if nothing is ready: this is how to ask. */
 	bool asks = supply_wants_idle(end) && v->supply == SUPPLY_UNKNOWN &&
 		    v->nothing_in_hand && given + room > 0;
@@ -83,6 +84,23 @@ uint64_t supply_tick(
 	if (waits(end, v) && end->wait_ms > v->quiet_ms && end->wait_ms - v->quiet_ms < due_ms)
 		due_ms = end->wait_ms - v->quiet_ms;
 	return due_ms;
+}
+
+/* Whether no message of it can come now. */
+static bool is_still(const struct supply_view *v)
+{
+	return v->supply >= SUPPLY_HELD_BACK || v->full;
+}
+
+void supply_join(struct supply_view *all, const struct supply_view *one)
+{
+	/* One that may not be given any does not keep the others from being waited for in vain. */
+	bool full = (all->full || one->full) && is_still(all) && is_still(one);
+	if (one->supply < all->supply)
+		all->supply = one->supply;
+	all->full = full;
+	all->nothing_in_hand &= one->nothing_in_hand;
+	all->welcomed &= one->welcomed;
 }
 
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v)

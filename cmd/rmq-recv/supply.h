@@ -5,16 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PREFETCH_BYTES (4u << 20) /* of bodies, ahead */
+#define PREFETCH_BYTES	   (4u << 20)	/* of bodies, ahead */
+#define PREFETCH_BYTES_MIN (256u << 10) /* … of each of many parts */
 
 /*
- * A message, and a new connection, make it UNKNOWN again; nothing changes ENDED.
+ * A message, and a new connection, make it UNKNOWN again; nothing changes ENDED.  What is known of several
+ * together is the first of these.
  */
 enum supply {
 	SUPPLY_UNKNOWN,
 	SUPPLY_ASKED,	  /* CREDIT was given since: the daemon says IDLE if there is none */
-	SUPPLY_IDLE,	  /* none is ready; some are leased or delayed, for anyone */
 	SUPPLY_HELD_BACK, /* some are ready, and the queue's limits hold them back */
+	SUPPLY_IDLE,	  /* none is ready; some are leased or delayed, for anyone */
 	SUPPLY_DRAINED,	  /* there are none at all */
 	SUPPLY_ENDED	  /* no more come: the subscription is at its end */
 };
@@ -40,12 +42,20 @@ struct supply_view {
 
 /* What is here, or may come. */
 struct supply_stock {
-	uint32_t target;     /* messages that are wanted ahead */
-	uint64_t held;	     /* messages that are here, */
-	uint64_t bytes;	     /* and their size */
-	int64_t given;	     /* credit that the daemon has: messages, */
-	int64_t given_bytes; /* and bytes */
+	uint32_t target;       /* messages that are wanted ahead */
+	uint64_t held;	       /* messages that are here, */
+	uint64_t bytes;	       /* and their size */
+	uint64_t bytes_target; /* bytes that are wanted ahead */
+	int64_t given;	       /* credit that the daemon has: messages, */
+	int64_t given_bytes;   /* and bytes */
 };
+
+/* Bytes that each of so many parts of a queue may have ahead. */
+static inline uint64_t supply_bytes(uint32_t parts)
+{
+	uint64_t each = PREFETCH_BYTES / parts;
+	return each > PREFETCH_BYTES_MIN ? each : PREFETCH_BYTES_MIN;
+}
 
 void supply_note(enum supply *s, enum supply what);
 
@@ -65,6 +75,9 @@ bool supply_credit(const struct supply_end *end, const struct supply_view *v,
  */
 uint64_t supply_tick(
     const struct supply_end *end, const struct supply_view *v, const char *queue, bool *said);
+
+/* Makes *all that of all parts so far and of one more. */
+void supply_join(struct supply_view *all, const struct supply_view *one);
 
 /* Whether no more messages are to be taken. */
 bool supply_is_over(const struct supply_end *end, const struct supply_view *v);

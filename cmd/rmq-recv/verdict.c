@@ -14,48 +14,48 @@
 /* ---- settling ---- */
 
 void verdict_add(
-    struct worker *w, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
+    struct worker_part *p, struct settling *b, uint64_t lease, uint64_t first, uint32_t count)
 {
 	if (!settling_add(b, lease, first, count))
-		worker_end_memory(w);
+		worker_end_memory(p->w);
 }
 
-static void add_all(struct worker *w, struct settling *b, const struct jobs *jobs)
+static void add_all(struct worker_part *p, struct settling *b, const struct jobs *jobs)
 {
 	for (const struct job *j = jobs->head; j; j = j->next)
 		if (!j->gone)
-			verdict_add(w, b, j->envelope.lease, j->envelope.seq, 1);
+			verdict_add(p, b, j->envelope.lease, j->envelope.seq, 1);
 }
 
-void verdict_release_waiting(struct worker *w)
+void verdict_release_waiting(struct worker_part *p)
 {
-	w->taken -= w->waiting.count;
-	add_all(w, &w->release, &w->waiting);
-	jobs_free(&w->waiting);
+	p->w->taken -= p->waiting.count;
+	add_all(p, &p->release, &p->waiting);
+	jobs_free(&p->waiting);
 }
 
-void verdict_flush(struct worker *w)
+void verdict_flush(struct worker_part *p)
 {
-	struct settling *all[] = {&w->settle, &w->fail, &w->bury, &w->release};
+	struct settling *all[] = {&p->settle, &p->fail, &p->bury, &p->release};
 	struct mono_time now = clock_mono();
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i]->count > 0 && client_unanswered(w->io.client) < SETTLING)
-			(void)settling_flush(all[i], w->io.client, worker_queue(w), now, NULL);
+		if (all[i]->count > 0 && client_unanswered(p->io.client) < SETTLING)
+			(void)settling_flush(all[i], p->io.client, p->source.queue, now, NULL);
 }
 
 /* One command of its own, for a delay or a reason of its own.  False: it has nothing to say. */
 static bool settle_apart(
-    struct worker *w, struct settling *b, const struct jobs *jobs, struct outcome *tag)
+    struct worker_part *p, struct settling *b, const struct jobs *jobs, struct outcome *tag)
 {
-	struct client_settlement s = {.queue = worker_queue(w),
+	struct client_settlement s = {.queue = p->source.queue,
 	    .verb = b->verb,
 	    .ms = b->ms,
 	    .why = slice_str(b->why ? b->why : ""),
 	    .tag = tag};
-	add_all(w, b, jobs);
+	add_all(p, b, jobs);
 	bool any = b->count > 0;
 	if (any)
-		client_settle(w->io.client, clock_mono(), &s, b->entries, (uint32_t)b->count);
+		client_settle(p->io.client, clock_mono(), &s, b->entries, (uint32_t)b->count);
 	free(b->entries);
 	return any;
 }
@@ -66,11 +66,12 @@ static bool settle_apart(
 static uint64_t note(struct worker *w, const struct outcome *o)
 {
 	uint64_t delay_ms = 0;
+	worker_turns_to(o->part);
 	for (const struct job *j = o->jobs.head; j; j = j->next) {
 		if (j->gone)
 			continue;
-		uint64_t ms = work_note(
-		    &w->work, o->verdict, o->code, j->envelope.seq, j->envelope.failures);
+		uint64_t ms = work_note(&w->work, o->verdict, o->code,
+		    worker_number(o->part, j->envelope.seq), j->envelope.failures);
 		if (ms > delay_ms)
 			delay_ms = ms;
 	}
@@ -102,7 +103,7 @@ static void fail(struct worker *w, struct outcome *o)
 {
 	o->verdict = WORK_FAIL;
 	(void)note(w, o);
-	add_all(w, &w->fail, &o->jobs);
+	add_all(o->part, &o->part->fail, &o->jobs);
 	conclude(w, o);
 }
 
@@ -124,7 +125,7 @@ static void bury(struct worker *w, struct outcome *o)
 	snprintf(status, sizeof(status), "exit status %d", o->code);
 	struct settling b = {.verb = VERB_DEAD, .why = *o->reason ? o->reason : status};
 	struct outcome *kept = keep(w, o);
-	if (!kept || settle_apart(w, &b, &kept->jobs, kept))
+	if (!kept || settle_apart(o->part, &b, &kept->jobs, kept))
 		return;
 	conclude(w, kept);
 	verdict_free(kept);
@@ -162,7 +163,7 @@ bool verdict_batch(const struct worker *w, const struct text *output, struct sen
 static void discard(struct worker *w, struct outcome *o)
 {
 	o->verdict = WORK_DISCARD;
-	add_all(w, &w->release, &o->jobs);
+	add_all(o->part, &o->part->release, &o->jobs);
 	conclude(w, o);
 }
 
@@ -186,11 +187,11 @@ static void settle_and_send(struct worker *w, struct outcome *o)
 	struct outcome *kept = keep(w, o);
 	if (!kept)
 		return;
-	add_all(w, &entries, &kept->jobs);
+	add_all(kept->part, &entries, &kept->jobs);
 	sendbuf_seal(kept->batch, 0, 0, target, NO_TAGS);
-	client_settle_send(w->io.client, clock_mono(), worker_queue(w), entries.entries,
-	    (uint32_t)entries.count, target, w->o->no_create ? SEND_NO_CREATE : 0,
-	    sendbuf_batch(kept->batch), kept);
+	client_settle_send(kept->part->io.client, clock_mono(), kept->part->source.queue,
+	    entries.entries, (uint32_t)entries.count, target,
+	    w->o->no_create ? SEND_NO_CREATE : 0, sendbuf_batch(kept->batch), kept);
 	free(entries.entries);
 }
 
@@ -233,7 +234,7 @@ void verdict_act(struct worker *w, struct outcome *o)
 		return;
 	case WORK_RETRY:
 		retry.ms = note(w, o);
-		(void)settle_apart(w, &retry, &o->jobs, NULL);
+		(void)settle_apart(o->part, &retry, &o->jobs, NULL);
 		break;
 	case WORK_SETTLE:
 		if (o->batch) {
@@ -241,14 +242,14 @@ void verdict_act(struct worker *w, struct outcome *o)
 			return;
 		}
 		(void)note(w, o);
-		add_all(w, &w->settle, &o->jobs);
+		add_all(o->part, &o->part->settle, &o->jobs);
 		break;
 	case WORK_STOP:
 	case WORK_RELEASE:
 	case WORK_DISCARD:
 		/* Of those that are discarded some may be held still. */
 		(void)note(w, o);
-		add_all(w, &w->release, &o->jobs);
+		add_all(o->part, &o->part->release, &o->jobs);
 		break;
 	}
 	conclude(w, o);
@@ -274,7 +275,7 @@ void verdict_refused(
 		refused_output(w, o, code, text);
 	} else {
 		log_notice("%s: no dead letter could be made, it is a failure: %.*s",
-		    w->o->queue, (int)text.len, (const char *)text.data);
+		    o->part->source.shown, (int)text.len, (const char *)text.data);
 		fail(w, o);
 	}
 	verdict_free(o);

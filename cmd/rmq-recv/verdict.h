@@ -6,6 +6,7 @@
 
 /* What a run has come to.  With output or a dead letter it waits for the daemon's answer. */
 struct outcome {
+	struct worker_part *part;
 	struct jobs jobs;
 	enum work_verdict verdict;
 	struct wall_time began;
@@ -35,10 +36,10 @@ void verdict_free(struct outcome *o);
 
 /* Given back, or failed, without a run. */
 void verdict_add(
-    struct worker *w, struct settling *b, uint64_t lease, uint64_t first, uint32_t count);
-void verdict_release_waiting(struct worker *w);
+    struct worker_part *p, struct settling *b, uint64_t lease, uint64_t first, uint32_t count);
+void verdict_release_waiting(struct worker_part *p);
 
 /* Sends what has come together. */
-void verdict_flush(struct worker *w);
+void verdict_flush(struct worker_part *p);
 
 #endif

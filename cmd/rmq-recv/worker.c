@@ -20,12 +20,13 @@
 #include "sys/process/startup.h"
 #include "verdict.h"
 
-#define WINDOW		16 /* commands in flight */
-#define PARTING_MAX_MS	10000
-#define PARTING_ROOM_MS 2000
-#define SMALL_BODY	4096 /* what fits wherever COMMAND does */
-#define DESCRIPTORS	16   /* besides those of runs */
-#define DESCRIPTORS_RUN 6
+#define WINDOW		 16 /* commands in flight */
+#define PARTING_MAX_MS	 10000
+#define PARTING_ROOM_MS	 2000
+#define SMALL_BODY	 4096 /* what fits wherever COMMAND does */
+#define DESCRIPTORS	 16   /* besides those of runs */
+#define DESCRIPTORS_RUN	 6
+#define DESCRIPTORS_PART 3 /* of each further one */
 
 /* ---- errors ---- */
 
@@ -70,9 +71,14 @@ bool worker_is_told_to_end(const struct worker *w)
 	return w->signalled || w->unread || w->work.stopped || w->code;
 }
 
-struct slice worker_queue(const struct worker *w)
+void worker_turns_to(struct worker_part *p)
 {
-	return w->source.queue;
+	work_settings(&p->w->work, p->backoff_min_ms, p->backoff_max_ms, p->max_attempts);
+}
+
+uint64_t worker_number(const struct worker_part *p, uint64_t seq)
+{
+	return seq * p->w->count + p->index;
 }
 
 static void say_worn(struct worker *w)
@@ -109,7 +115,8 @@ static void judge(struct worker *w, struct run *r)
 	else
 		ended.code = WEXITSTATUS(r->status);
 	struct sendbuf *batch = output_of(w, r, &ended);
-	struct outcome o = {.jobs = r->jobs,
+	struct outcome o = {.part = r->part,
+	    .jobs = r->jobs,
 	    .verdict = work_judge(&w->work, &ended),
 	    .began = r->began_wall,
 	    .took_ms = now.ms - r->began.ms,
@@ -120,8 +127,8 @@ static void judge(struct worker *w, struct run *r)
 	if (ended.too_much && !ended.lost)
 		log_notice("%s:%llu: its output is more than --to can send at once: %u bytes, "
 			   "%u lines",
-		    w->o->queue, (unsigned long long)r->jobs.head->envelope.seq, BATCH_MAX,
-		    BATCH_MESSAGES_MAX);
+		    r->part->source.shown, (unsigned long long)r->jobs.head->envelope.seq,
+		    BATCH_MAX, BATCH_MESSAGES_MAX);
 	r->jobs = (struct jobs){0};
 	r->pid = 0;
 	work_end(&w->work, r->slot, now);
@@ -140,35 +147,42 @@ static void judge_all(struct worker *w)
 
 /* ---- runs ---- */
 
+static void call_off_part(struct worker_part *p)
+{
+	verdict_release_waiting(p);
+	if (p->supply == SUPPLY_ENDED)
+		return;
+	if (client_credit_messages(p->io.client, p->sub) == 0)
+		supply_note(&p->supply, SUPPLY_ENDED);
+	else
+		client_unsubscribe(p->io.client, p->sub);
+}
+
 static void enter(struct worker *w, enum worker_phase phase)
 {
 	if (phase <= w->phase)
 		return;
 	w->phase = phase;
-	verdict_release_waiting(w);
-	if (w->supply == SUPPLY_ENDED)
-		return;
-	if (client_credit_messages(w->io.client, w->sub) == 0)
-		supply_note(&w->supply, SUPPLY_ENDED);
-	else
-		client_unsubscribe(w->io.client, w->sub);
+	for (uint32_t i = 0; i < w->count; i++)
+		call_off_part(&w->parts[i]);
 }
 
 /*
  * Without a subscription a new connection would not be told what is held: one without credit
  * stays for as long as there are runs.
  */
-static void stay_subscribed(struct worker *w)
+static void stay_subscribed(struct worker_part *p)
 {
-	if (w->work.running > 0)
-		w->sub = client_subscribe(w->io.client, clock_mono(), worker_queue(w),
-		    SUBSCRIBE_NO_CREATE | SUBSCRIBE_STARTS, w->o->lease_ms);
+	if (p->w->work.running > 0)
+		p->sub = client_subscribe(p->io.client, clock_mono(), p->source.queue,
+		    SUBSCRIBE_NO_CREATE | SUBSCRIBE_STARTS, p->w->o->lease_ms);
 }
 
 /* Nothing was run, and nothing has become of its messages. */
 static void call_off(struct worker *w, struct run *r, enum work_verdict verdict, int code)
 {
-	struct outcome o = {.jobs = r->jobs, .verdict = verdict, .code = code, .reason = ""};
+	struct outcome o = {
+	    .part = r->part, .jobs = r->jobs, .verdict = verdict, .code = code, .reason = ""};
 	r->pid = 0;
 	r->jobs = (struct jobs){0};
 	work_end(&w->work, r->slot, clock_mono());
@@ -181,23 +195,25 @@ static void unstartable(struct worker *w, struct run *r, int error)
 {
 	struct work_ended ended = {.unstartable = true, .code = spawn_exit(error)};
 	if (!w->work.stopped)
-		log_error("%s: %s: %s", w->o->queue, w->o->work.command[0], strerror(error));
+		log_error("%s: %s: %s", r->part->source.shown, w->o->work.command[0],
+		    strerror(error));
 	call_off(w, r, work_judge(&w->work, &ended), ended.code);
 }
 
 /* The message cannot be passed to COMMAND; false: it ends here. */
-static bool take_bad(struct worker *w, uint64_t lease, uint64_t seq, const char *why)
+static bool take_bad(struct worker_part *p, uint64_t lease, uint64_t seq, const char *why)
 {
+	struct worker *w = p->w;
 	if (!w->o->skip_bad) {
-		verdict_add(w, &w->fail, lease, seq, 1);
+		verdict_add(p, &p->fail, lease, seq, 1);
 		worker_end_with(
 		    w, RMQ_E_BAD_DATA, "message %llu %s", (unsigned long long)seq, why);
 		return false;
 	}
-	verdict_add(w, &w->bury, lease, seq, 1);
+	verdict_add(p, &p->bury, lease, seq, 1);
 	w->bad++;
 	if (!w->o->common.quiet)
-		fprintf(stderr, "rmq-recv: %s: message %llu %s\n", w->o->queue,
+		fprintf(stderr, "rmq-recv: %s: message %llu %s\n", p->source.shown,
 		    (unsigned long long)seq, why);
 	return true;
 }
@@ -210,7 +226,7 @@ static void not_started(struct worker *w, struct run *r, int error)
 		return;
 	}
 	const struct envelope *e = &r->jobs.head->envelope;
-	(void)take_bad(w, e->lease, e->seq, "is too long for all arguments together");
+	(void)take_bad(r->part, e->lease, e->seq, "is too long for all arguments together");
 	jobs_free(&r->jobs);
 	r->pid = 0;
 	work_end(&w->work, r->slot, clock_mono());
@@ -222,7 +238,7 @@ static int pass(struct worker *w, const struct run *r, char ***argv)
 	w->input.len = 0;
 	for (const struct job *j = r->jobs.head; j; j = j->next) {
 		struct envelope e = j->envelope;
-		e.until.ms = clock_wall().ms + w->lease_ms;
+		e.until.ms = clock_wall().ms + r->part->lease_ms;
 		payload_put(&w->input, &w->form, &e);
 	}
 	errno = ENOMEM;
@@ -244,7 +260,7 @@ static void start_run(struct worker *w, struct run *r)
 	r->began_wall = clock_wall();
 	uint64_t deadline = ends ? (r->began_wall.ms + max_time_ms) / 1000 : 0;
 	int input = pass(w, r, &argv), error = input < 0 ? errno : 0;
-	if (!error && !environment_set(&w->environment, worker_queue(w),
+	if (!error && !environment_set(&w->environment, r->part->source.queue,
 			  w->form.several ? NULL : &r->jobs.head->envelope, deadline))
 		error = ENOMEM;
 	w->spawn.path = w->path.data;
@@ -269,16 +285,16 @@ static void start_run(struct worker *w, struct run *r)
 }
 
 /* Whether nobody else can be given the first so many of those that wait. */
-static bool vouched(const struct worker *w, uint64_t count, struct mono_time now)
+static bool vouched(const struct worker_part *p, uint64_t count, struct mono_time now)
 {
-	for (const struct job *j = w->waiting.head; count-- > 0; j = j->next)
-		if (!client_vouches(w->io.client, j->envelope.lease, j->envelope.seq, now))
+	for (const struct job *j = p->waiting.head; count-- > 0; j = j->next)
+		if (!client_vouches(p->io.client, j->envelope.lease, j->envelope.seq, now))
 			return false;
 	return true;
 }
 
 /* Messages that follow each other under one lease are named together. */
-static void say_started(struct worker *w, const struct jobs *jobs)
+static void say_started(struct worker_part *p, const struct jobs *jobs)
 {
 	const struct job *j = jobs->head;
 	while (j) {
@@ -288,53 +304,72 @@ static void say_started(struct worker *w, const struct jobs *jobs)
 		       j->envelope.seq == first->seq + count;
 		     j = j->next)
 			count++;
-		client_started(w->io.client, worker_queue(w), first->lease, first->seq, count);
+		client_started(p->io.client, p->source.queue, first->lease, first->seq, count);
 	}
 }
 
 /* Whether a run would be in vain, or what comes of it had to wait: for room, or for answers. */
-static bool is_held_up(const struct worker *w)
+static bool is_held_up(const struct worker_part *p)
 {
 	/* Which try is the last one, and so what a run comes to, the queue's settings say. */
-	return client_lacks_room(w->io.client) || !client_has_room(w->io.client) || w->listing;
+	return p->dead || client_lacks_room(p->io.client) || !client_has_room(p->io.client) ||
+	       p->listing;
 }
 
-/* Takes messages for a run, and says so.  NULL: none starts now. */
-static struct run *prepare(struct worker *w, struct mono_time now)
+/* Takes messages of the part for a run, and says so.  NULL: none starts now. */
+static struct run *prepare(struct worker_part *p, struct mono_time now)
 {
+	struct worker *w = p->w;
 	bool more = w->taken < w->o->end.count;
-	if (w->phase != WORKER_RUNNING || !w->waiting.head || is_held_up(w))
+	if (w->phase != WORKER_RUNNING || !p->waiting.head || is_held_up(p))
 		return NULL;
+	worker_turns_to(p);
 	uint32_t fits = 0, most = w->o->work.config.batch;
-	const struct job *j = w->waiting.head;
+	const struct job *j = p->waiting.head;
 	for (; j && work_joins(&w->work, fits, &most, j->envelope.failures); j = j->next)
 		fits++;
 	/* If another is there and does not join them, nothing is to be waited for. */
 	uint32_t count =
-	    work_takes(&w->work, now, fits, most, w->waiting.head->came, more && !j);
-	if (count == 0 || !vouched(w, count, now))
+	    work_takes(&w->work, now, fits, most, p->waiting.head->came, more && !j);
+	if (count == 0 || !vouched(p, count, now))
 		return NULL;
 	uint32_t slot = work_start(&w->work, now);
 	struct run *r = &w->runs[slot];
 	r->slot = slot;
-	jobs_move(&w->waiting, &r->jobs, count);
-	say_started(w, &r->jobs);
+	r->part = p;
+	jobs_move(&p->waiting, &r->jobs, count);
+	say_started(p, &r->jobs);
 	return r;
 }
 
-/* All that may start now; the daemon hears of it first. */
+/* For the parts in turn, as long as there is one that has messages for it.  NULL: there is none. */
+static struct run *prepare_next(struct worker *w, struct mono_time now)
+{
+	struct run *r = NULL;
+	for (uint32_t i = 0; i < w->count && !r; i++) {
+		r = prepare(&w->parts[w->first], now);
+		w->first = (w->first + 1) % w->count;
+	}
+	return r;
+}
+
+/* All that may start now; the daemons hear of it first. */
 static void start_runs(struct worker *w)
 {
 	struct mono_time now = clock_mono();
 	struct run *r;
 	uint32_t first = w->work.running;
-	if (w->waiting.head && work_is_stale(&w->work, now, w->waiting.head->came))
-		verdict_release_waiting(w);
-	while ((r = prepare(w, now)))
+	for (uint32_t i = 0; i < w->count; i++) {
+		struct worker_part *p = &w->parts[i];
+		if (p->waiting.head && work_is_stale(&w->work, now, p->waiting.head->came))
+			verdict_release_waiting(p);
+	}
+	while ((r = prepare_next(w, now)))
 		r->pid = -1;
 	if (w->work.running == first)
 		return;
-	client_io_flush(&w->io);
+	for (uint32_t i = 0; i < w->count; i++)
+		client_io_flush(&w->parts[i].io);
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
 		if (w->runs[i].pid == -1)
 			start_run(w, &w->runs[i]);
@@ -358,26 +393,27 @@ static void reap(struct worker *w)
 
 static void on_deliver(void *arg, const struct client_delivery *d)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
+	struct worker *w = p->w;
 	uint64_t wanted =
 	    w->o->end.count == UINT64_MAX ? UINT64_MAX : w->o->end.count - w->taken;
 	w->heard = clock_mono();
-	supply_note(&w->supply, SUPPLY_UNKNOWN);
+	supply_note(&p->supply, SUPPLY_UNKNOWN);
 	if (w->phase != WORKER_RUNNING || w->code)
 		wanted = 0;
 	uint32_t keep = wanted < d->count ? (uint32_t)wanted : d->count;
-	verdict_add(w, &w->release, d->lease, d->first_seq + keep, d->count - keep);
+	verdict_add(p, &p->release, d->lease, d->first_seq + keep, d->count - keep);
 	for (uint32_t i = 0; i < keep; i++) {
-		struct envelope e = envelope_of(d, worker_queue(w), i, &w->cursors);
+		struct envelope e = envelope_of(d, p->source.queue, i, &w->cursors);
 		const char *why = payload_bad(&w->form, e.body);
-		if (why && !take_bad(w, d->lease, e.seq, why)) {
-			verdict_add(w, &w->release, d->lease, e.seq + 1, d->count - i - 1);
+		if (why && !take_bad(p, d->lease, e.seq, why)) {
+			verdict_add(p, &p->release, d->lease, e.seq + 1, d->count - i - 1);
 			return;
 		}
 		if (why)
 			continue;
 		w->taken++;
-		if (!jobs_add(&w->waiting, &e, w->heard)) {
+		if (!jobs_add(&p->waiting, &e, w->heard)) {
 			worker_end_memory(w);
 			return;
 		}
@@ -394,14 +430,15 @@ static void take_from_run(struct worker *w, struct run *r, enum lease_end why, u
 			continue;
 		j->gone = true;
 		if (why == ENDED_SETTLED || why == ENDED_RELEASED || why == ENDED_DEAD) {
+			worker_turns_to(r->part);
 			(void)work_note(&w->work,
 			    why == ENDED_SETTLED ? WORK_SETTLE
 			    : why == ENDED_DEAD	 ? WORK_DEAD
 						 : WORK_RETRY,
-			    0, e->seq, 0);
+			    0, worker_number(r->part, e->seq), 0);
 		} else {
 			log_notice("%s:%llu: its lease has ended: the run is ended",
-			    w->o->queue, (unsigned long long)e->seq);
+			    r->part->source.shown, (unsigned long long)e->seq);
 			r->lost = true;
 			run_terminate(r, clock_mono());
 		}
@@ -411,11 +448,12 @@ static void take_from_run(struct worker *w, struct run *r, enum lease_end why, u
 static void on_lease_ended(
     void *arg, uint32_t sub, enum lease_end why, uint64_t lease, uint64_t first, uint32_t count)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
+	struct worker *w = p->w;
 	(void)sub;
-	w->taken -= jobs_cut(&w->waiting, lease, first, count);
+	w->taken -= jobs_cut(&p->waiting, lease, first, count);
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
-		if (w->runs[i].pid)
+		if (w->runs[i].pid && w->runs[i].part == p)
 			take_from_run(w, &w->runs[i], why, lease, first, count);
 }
 
@@ -425,7 +463,7 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 {
 	(void)stale;
 	if (cmd->tag)
-		verdict_done(arg, cmd->tag);
+		verdict_done(((struct worker_part *)arg)->w, cmd->tag);
 }
 
 static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t first_seq,
@@ -438,115 +476,154 @@ static void on_settle_sent(void *arg, const struct client_command *cmd, uint64_t
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
+	struct worker *w = ((struct worker_part *)arg)->w;
 	(void)at;
 	if (cmd->tag)
-		verdict_refused(arg, cmd->tag, code, text);
+		verdict_refused(w, cmd->tag, code, text);
 	else if (code != RMQ_E_NO_QUEUE)
 		/* A queue that is gone has nothing to be settled. */
-		worker_end_with(arg, code, "%.*s", (int)text.len, (const char *)text.data);
+		worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 	return CLIENT_DROP;
 }
 
 static void on_subscribed(void *arg, uint32_t sub, uint32_t lease_ms)
 {
-	struct worker *w = arg;
-	source_subscribed(&w->source, w->io.client, sub);
-	supply_note(&w->supply, SUPPLY_UNKNOWN);
-	w->lease_ms = lease_ms;
+	struct worker_part *p = arg;
+	struct worker *w = p->w;
+	source_subscribed(&p->source, p->io.client, sub);
+	supply_note(&p->supply, SUPPLY_UNKNOWN);
+	p->lease_ms = lease_ms;
 	w->heard = clock_mono();
 	/* Its settings, of the queue that is there now. */
-	if (!w->listing)
-		(void)client_list(w->io.client, w->heard, slice_str(""), worker_queue(w), 1);
-	w->listing = true;
+	if (!p->listing)
+		(void)client_list(p->io.client, w->heard, slice_str(""), p->source.queue, 1);
+	p->listing = true;
 }
 
 static void on_listed(void *arg, const struct wire_listed *row)
 {
-	struct worker *w = arg;
-	bool dead = name_is_dead(worker_queue(w));
-	work_settings(
-	    &w->work, row->backoff_min_ms, row->backoff_max_ms, dead ? 0 : row->max_attempts);
+	struct worker_part *p = arg;
+	p->backoff_min_ms = row->backoff_min_ms;
+	p->backoff_max_ms = row->backoff_max_ms;
+	p->max_attempts = name_is_dead(p->source.queue) ? 0 : row->max_attempts;
 }
 
 static void on_list_end(void *arg, uint32_t req, bool more)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
 	(void)req, (void)more;
-	w->listing = false;
+	p->listing = false;
 }
 
 static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
 	(void)sub;
-	supply_note(&w->supply, SUPPLY_ENDED);
-	worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
+	supply_note(&p->supply, SUPPLY_ENDED);
+	worker_end_with(p->w, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
 	(void)sub;
-	supply_note(&w->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
+	supply_note(&p->supply, leased == 0 && delayed == 0 ? SUPPLY_DRAINED : SUPPLY_IDLE);
 }
 
 static void on_held_back(void *arg, uint32_t sub)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
 	(void)sub;
-	supply_note(&w->supply, SUPPLY_HELD_BACK);
+	supply_note(&p->supply, SUPPLY_HELD_BACK);
 }
 
 static void on_unsubscribed(void *arg, uint32_t sub)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
 	(void)sub;
-	supply_note(&w->supply, SUPPLY_ENDED);
-	stay_subscribed(w);
+	supply_note(&p->supply, SUPPLY_ENDED);
+	stay_subscribed(p);
 }
 
+/* What runs for the part has lost its lease, as far as anybody here can tell. */
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
-	struct worker *w = arg;
+	struct worker_part *p = arg;
+	struct worker *w = p->w;
 	char why[CLIENT_IO_WHY_MAX];
-	w->phase = WORKER_DEAD;
-	text = client_io_why(&w->io, code, text, why);
+	bool alive = false;
+	p->dead = true;
+	supply_note(&p->supply, SUPPLY_ENDED);
+	for (uint32_t i = 0; i < w->count; i++)
+		alive |= !w->parts[i].dead;
+	if (!alive)
+		w->phase = WORKER_DEAD;
+	for (uint32_t i = 0; alive && i < w->o->work.config.parallel; i++) {
+		struct run *r = &w->runs[i];
+		if (!r->pid || r->part != p)
+			continue;
+		r->lost = true;
+		run_terminate(r, clock_mono());
+	}
+	text = client_io_why(&p->io, code, text, why);
 	worker_end_with(w, code, "%.*s", (int)text.len, (const char *)text.data);
 }
 
 /* ---- credit ---- */
 
-static bool nothing_in_hand(const struct worker *w)
+static bool nothing_in_hand(const struct worker_part *p)
 {
-	return w->waiting.count == 0 && w->work.running == 0 &&
-	       client_unanswered(w->io.client) == 0 &&
-	       w->settle.count + w->fail.count + w->bury.count + w->release.count == 0;
+	return p->dead ||
+	       (p->waiting.count == 0 && client_unanswered(p->io.client) == 0 &&
+		   p->settle.count + p->fail.count + p->bury.count + p->release.count == 0);
 }
 
-static struct supply_view view(const struct worker *w, struct mono_time now)
+static struct supply_view view(const struct worker_part *p, struct mono_time now)
 {
-	return (struct supply_view){.supply = w->supply,
+	const struct worker *w = p->w;
+	return (struct supply_view){.supply = p->supply,
 	    .taken = w->taken,
 	    .quiet_ms = now.ms - w->heard.ms,
-	    .nothing_in_hand = nothing_in_hand(w),
-	    .welcomed = client_welcomed(w->io.client)};
+	    .nothing_in_hand = nothing_in_hand(p) && w->work.running == 0,
+	    .welcomed = client_welcomed(p->io.client)};
 }
 
-static void give_credit(struct worker *w)
+static struct supply_view view_all(const struct worker *w, struct mono_time now)
 {
+	struct supply_view all = view(&w->parts[0], now);
+	for (uint32_t i = 1; i < w->count; i++) {
+		struct supply_view one = view(&w->parts[i], now);
+		supply_join(&all, &one);
+	}
+	return all;
+}
+
+/* Messages that wait here, of whatever part: so many fewer are wanted of the others. */
+static uint64_t waiting(const struct worker *w)
+{
+	uint64_t count = 0;
+	for (uint32_t i = 0; i < w->count; i++)
+		count += w->parts[i].waiting.count;
+	return count;
+}
+
+static void give_credit(struct worker_part *p)
+{
+	struct worker *w = p->w;
 	struct mono_time now = clock_mono();
 	uint32_t messages, bytes;
-	if (w->phase != WORKER_RUNNING || w->code || w->supply == SUPPLY_ENDED ||
-	    client_lacks_room(w->io.client))
+	if (w->phase != WORKER_RUNNING || w->code || p->supply == SUPPLY_ENDED ||
+	    client_lacks_room(p->io.client))
 		return;
-	struct supply_view here = view(w, now);
+	struct supply_view here = view(p, now);
 	struct supply_stock stock = {.target = work_wanted(&w->work, now),
-	    .held = w->waiting.count,
-	    .bytes = w->waiting.bytes,
-	    .given = client_credit_messages(w->io.client, w->sub),
-	    .given_bytes = client_credit_bytes(w->io.client, w->sub)};
-	if (supply_credit(&w->o->end, &here, &stock, &w->supply, &messages, &bytes))
-		client_credit(w->io.client, w->sub, messages, bytes);
+	    .held = waiting(w),
+	    .bytes = p->waiting.bytes,
+	    .bytes_target = supply_bytes(w->count),
+	    .given = client_credit_messages(p->io.client, p->sub),
+	    .given_bytes = client_credit_bytes(p->io.client, p->sub)};
+	if (supply_credit(&w->o->end, &here, &stock, &p->supply, &messages, &bytes))
+		client_credit(p->io.client, p->sub, messages, bytes);
 }
 
 /* ---- the end ---- */
@@ -585,16 +662,27 @@ static bool has_tried(struct worker *w, struct mono_time now)
 		return false;
 	if (w->parting_at.ms == 0)
 		w->parting_at = now;
-	if (now.ms - w->parting_at.ms >= PARTING_ROOM_MS)
-		client_io_wait_no_more(&w->io);
+	for (uint32_t i = 0; i < w->count; i++)
+		if (now.ms - w->parting_at.ms >= PARTING_ROOM_MS)
+			client_io_wait_no_more(&w->parts[i].io);
 	return now.ms - w->parting_at.ms >= PARTING_MAX_MS;
+}
+
+/* ENDING: whether all is done. */
+static bool is_done(const struct worker *w)
+{
+	uint32_t i = 0;
+	while (
+	    i < w->count && w->parts[i].supply == SUPPLY_ENDED && nothing_in_hand(&w->parts[i]))
+		i++;
+	return w->phase == WORKER_ENDING && w->work.running == 0 && i == w->count;
 }
 
 /* true: all is done. */
 static bool advance(struct worker *w)
 {
 	struct mono_time now = clock_mono();
-	struct supply_view v = view(w, now);
+	struct supply_view v = view_all(w, now);
 	if (has_tried(w, now)) {
 		w->phase = WORKER_DEAD;
 		return true;
@@ -605,38 +693,43 @@ static bool advance(struct worker *w)
 	}
 	if (w->phase == WORKER_RUNNING &&
 	    (w->code || w->work.stopped || supply_is_over(&w->o->end, &v))) {
-		w->drained = w->supply == SUPPLY_DRAINED;
+		w->drained = v.supply == SUPPLY_DRAINED;
 		enter(w, WORKER_ENDING);
 	}
-	return w->phase == WORKER_ENDING && w->supply == SUPPLY_ENDED && nothing_in_hand(w);
+	return is_done(w);
 }
 
 /* ---- the loop ---- */
 
+static int next_timer_of(struct worker_part *p, struct mono_time now, int timeout_ms)
+{
+	struct worker *w = p->w;
+	struct mono_time came = p->waiting.head ? p->waiting.head->came : now;
+	struct supply_view v = view(p, now);
+	if (w->phase != WORKER_RUNNING)
+		return timeout_ms;
+	timeout_ms = client_io_sooner(
+	    timeout_ms, work_due_ms(&w->work, now, is_held_up(p) ? 0 : p->waiting.count, came));
+	return client_io_sooner(
+	    timeout_ms, supply_tick(&w->o->end, &v, p->source.shown, &p->said_held_back));
+}
+
 static int next_timer(struct worker *w, int timeout_ms)
 {
 	struct mono_time now = clock_mono();
-	struct mono_time came = w->waiting.head ? w->waiting.head->came : now;
-	struct supply_view v = view(w, now);
 	uint64_t due = UINT64_MAX;
-	if (w->phase == WORKER_RUNNING)
-		timeout_ms = client_io_sooner(timeout_ms,
-		    work_due_ms(&w->work, now, is_held_up(w) ? 0 : w->waiting.count, came));
+	for (uint32_t i = 0; i < w->count; i++)
+		timeout_ms = next_timer_of(&w->parts[i], now, timeout_ms);
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++) {
 		uint64_t at = run_tick(&w->runs[i], now).ms;
 		due = at < due ? at : due;
 	}
 	if (due < UINT64_MAX)
 		timeout_ms = client_io_sooner(timeout_ms, due > now.ms ? due - now.ms : 0);
-	if (w->phase == WORKER_RUNNING)
-		timeout_ms = client_io_sooner(
-		    timeout_ms, supply_tick(&w->o->end, &v, w->o->queue, &w->said_held_back));
 	if (w->parting_at.ms > 0)
 		timeout_ms = client_io_sooner(timeout_ms, PARTING_MAX_MS / 10);
 	/* Without a connection, the subscription's end is told before the wait. */
-	if (w->phase == WORKER_ENDING && w->supply == SUPPLY_ENDED && nothing_in_hand(w))
-		return 0;
-	return timeout_ms;
+	return is_done(w) ? 0 : timeout_ms;
 }
 
 static void read_runs(struct worker *w)
@@ -649,38 +742,59 @@ static void read_runs(struct worker *w)
 	(void)!printer_write(&w->errors);
 }
 
+/* What the connections wait for; how long. */
+static int prepare_connections(struct worker *w, struct pollfd *p)
+{
+	int timeout_ms = -1, part_ms;
+	for (uint32_t i = 0; i < w->count; i++) {
+		p[i] = client_io_prepare(&w->parts[i].io, &part_ms);
+		if (part_ms >= 0 && !(w->parts[i].dead && w->count > 1))
+			timeout_ms = client_io_sooner(timeout_ms, (uint64_t)part_ms);
+		if (w->phase == WORKER_DEAD)
+			p[i].fd = -1;
+	}
+	/* It may have died a moment ago, with no run whose end would wake us. */
+	if (w->phase == WORKER_DEAD)
+		timeout_ms = w->work.running > 0 ? -1 : 0;
+	return timeout_ms;
+}
+
 static void turn(struct worker *w)
 {
-	int timeout_ms;
 	struct pollfd *p = w->polls;
-	p[0] = client_io_prepare(&w->io, &timeout_ms);
+	int timeout_ms = prepare_connections(w, p + 4);
 	bool watched = !w->o->work.to && !w->o->work.results && output_notices_close(&w->out) &&
 		       !w->unread && w->phase != WORKER_DEAD;
-	p[1] = (struct pollfd){w->signalled ? -1 : signals_fd(), POLLIN, 0};
-	p[2] = (struct pollfd){w->children, POLLIN, 0};
-	p[3] = (struct pollfd){watched ? w->out.fd : -1, 0, 0};
-	p[4] = printer_poll(&w->errors);
-	size_t n = 5;
+	p[0] = (struct pollfd){w->signalled ? -1 : signals_fd(), POLLIN, 0};
+	p[1] = (struct pollfd){w->children, POLLIN, 0};
+	p[2] = (struct pollfd){watched ? w->out.fd : -1, 0, 0};
+	p[3] = printer_poll(&w->errors);
+	size_t n = 4 + w->count;
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
 		if (w->runs[i].pid)
 			n += run_poll(&w->runs[i], p + n, !printer_is_behind(&w->errors));
-	if (w->phase == WORKER_DEAD) {
-		p[0].fd = -1;
-		/* It may have died a moment ago, with no run whose end would wake us. */
-		timeout_ms = w->work.running > 0 ? -1 : 0;
-	}
 	if (poll(p, n, next_timer(w, timeout_ms)) < 0)
 		return;
-	if (p[1].revents)
+	if (p[0].revents)
 		on_signal(w);
 	read_runs(w);
-	if (p[2].revents)
+	if (p[1].revents)
 		reap(w);
 	/* What a run did itself with rmq-ack has come by its end. */
-	if (w->phase != WORKER_DEAD)
-		client_io_turn(&w->io, p[0].revents);
-	if (p[3].revents & (POLLERR | POLLHUP | POLLNVAL))
+	for (uint32_t i = 0; i < w->count; i++)
+		if (w->phase != WORKER_DEAD)
+			client_io_turn(&w->parts[i].io, p[4 + i].revents);
+	if (p[2].revents & (POLLERR | POLLHUP | POLLNVAL))
 		on_unread(w);
+}
+
+static void say_bye(struct worker *w)
+{
+	struct client_io *ios[CELLS_MAX];
+	for (uint32_t i = 0; i < w->count; i++)
+		ios[i] = &w->parts[i].io;
+	if (!client_io_bye_all(ios, w->count, w->signalled ? -1 : signals_fd(), PARTING_MAX_MS))
+		on_signal(w);
 }
 
 void worker_run(struct worker *w)
@@ -689,13 +803,14 @@ void worker_run(struct worker *w)
 		turn(w);
 		judge_all(w);
 		start_runs(w);
-		verdict_flush(w);
-		give_credit(w);
+		for (uint32_t i = 0; i < w->count; i++) {
+			verdict_flush(&w->parts[i]);
+			give_credit(&w->parts[i]);
+		}
 	} while (!advance(w));
 	(void)!printer_finish(&w->errors);
-	if (w->phase != WORKER_DEAD &&
-	    !client_io_bye(&w->io, w->signalled ? -1 : signals_fd(), PARTING_MAX_MS))
-		on_signal(w);
+	if (w->phase != WORKER_DEAD)
+		say_bye(w);
 }
 
 int worker_finish(struct worker *w)
@@ -731,11 +846,12 @@ static int open_children(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static enum rmq_error open_client(struct worker *w, struct reason *why)
+static enum rmq_error open_part(struct worker *w, uint32_t i, struct reason *why)
 {
 	const struct recv_options *o = w->o;
+	struct worker_part *p = &w->parts[i];
 	struct client_config config = {.window = WINDOW, .timeout_ms = o->common.timeout_ms};
-	struct client_host host = {.arg = w,
+	struct client_host host = {.arg = p,
 	    .done = on_done,
 	    .settle_sent = on_settle_sent,
 	    .failed = on_failed,
@@ -749,12 +865,39 @@ static enum rmq_error open_client(struct worker *w, struct reason *why)
 	    .listed = on_listed,
 	    .list_end = on_list_end,
 	    .fatal = on_fatal};
-	enum rmq_error err = client_io_open(&w->io, &o->common, &config, &host, why);
+	p->w = w;
+	p->index = i;
+	p->settle = (struct settling){.verb = VERB_SETTLE};
+	p->release = (struct settling){.verb = VERB_RELEASE};
+	p->fail = (struct settling){.verb = VERB_RELEASE, .flags = SETTLE_COUNTED};
+	p->bury =
+	    (struct settling){.verb = VERB_DEAD, .why = "cannot be passed to the command"};
+	p->backoff_min_ms = BACKOFF_MIN_MS_DEFAULT;
+	p->backoff_max_ms = BACKOFF_MAX_MS_DEFAULT;
+	p->max_attempts = MAX_ATTEMPTS_DEFAULT;
+	source_init(&p->source, o, i);
+	enum rmq_error err = source_open(&p->io, o, i, &config, &host, why);
 	if (err)
 		return err;
+	w->count++;
 	w->heard = clock_mono();
-	w->sub = source_subscribe(&w->source, w->io.client, w->heard, o);
+	p->sub = source_subscribe(&p->source, p->io.client, w->heard, o);
 	return RMQ_E_OK;
+}
+
+static uint32_t parts_of(const struct recv_options *o)
+{
+	return o->cells ? o->cells->cells.count : 1;
+}
+
+static enum rmq_error open_parts(struct worker *w, struct reason *why)
+{
+	enum rmq_error err = RMQ_E_OK;
+	for (uint32_t i = 0; i < parts_of(w->o) && !err; i++)
+		err = open_part(w, i, why);
+	for (uint32_t i = 0; i < w->count && !err; i++)
+		give_credit(&w->parts[i]);
+	return err;
 }
 
 static enum rmq_error open_memory(struct worker *w, struct reason *why)
@@ -762,8 +905,10 @@ static enum rmq_error open_memory(struct worker *w, struct reason *why)
 	struct work_config config = w->o->work.config;
 	config.seed = clock_mono().ms << 20 ^ (uint64_t)getpid();
 	w->runs = calloc(config.parallel, sizeof(*w->runs));
-	w->polls = calloc(5 + (size_t)config.parallel * RUN_POLLS, sizeof(*w->polls));
-	if (!work_init(&w->work, &config) || !w->runs || !w->polls ||
+	w->polls =
+	    calloc(4 + parts_of(w->o) + (size_t)config.parallel * RUN_POLLS, sizeof(*w->polls));
+	w->parts = calloc(parts_of(w->o), sizeof(*w->parts));
+	if (!work_init(&w->work, &config) || !w->runs || !w->polls || !w->parts ||
 	    !environment_init(&w->environment, &w->o->common))
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	for (uint32_t i = 0; i < config.parallel; i++) {
@@ -776,14 +921,10 @@ static enum rmq_error open_memory(struct worker *w, struct reason *why)
 enum rmq_error worker_open(
     struct worker *w, const struct recv_options *o, int *status, struct reason *why)
 {
-	rlim_t least = DESCRIPTORS + (rlim_t)DESCRIPTORS_RUN * o->work.config.parallel, now;
-	*w = (struct worker){.o = o,
-	    .form = o->work.form,
-	    .children = -1,
-	    .settle = {.verb = VERB_SETTLE},
-	    .release = {.verb = VERB_RELEASE},
-	    .fail = {.verb = VERB_RELEASE, .flags = SETTLE_COUNTED},
-	    .bury = {.verb = VERB_DEAD, .why = "cannot be passed to the command"}};
+	rlim_t least = DESCRIPTORS + (rlim_t)DESCRIPTORS_RUN * o->work.config.parallel +
+		       DESCRIPTORS_PART * (rlim_t)(parts_of(o) - 1),
+	       now;
+	*w = (struct worker){.o = o, .form = o->work.form, .children = -1};
 	int error = spawn_find(o->work.command[0], &w->path);
 	*status = spawn_exit(error);
 	if (error)
@@ -804,41 +945,46 @@ enum rmq_error worker_open(
 	if (!err)
 		err = results_init(&w->results, &o->work, why);
 	if (!err)
-		err = open_client(w, why);
+		err = open_parts(w, why);
 	*status = error_exit(err);
-	if (!err)
-		give_credit(w);
 	return err;
 }
 
 /* Those whose answer has not come. */
-static void free_outcomes(struct worker *w)
+static void free_outcomes(struct worker_part *p)
 {
-	const struct client_command *cmd = w->io.client ? client_oldest(w->io.client) : NULL;
+	const struct client_command *cmd = client_oldest(p->io.client);
 	for (; cmd; cmd = cmd->next)
 		if (cmd->tag)
 			verdict_free(cmd->tag);
 }
 
+static void close_part(struct worker_part *p)
+{
+	free_outcomes(p);
+	client_io_close(&p->io);
+	jobs_free(&p->waiting);
+	free(p->settle.entries);
+	free(p->release.entries);
+	free(p->fail.entries);
+	free(p->bury.entries);
+}
+
 void worker_close(struct worker *w)
 {
-	free_outcomes(w);
-	client_io_close(&w->io);
+	for (uint32_t i = 0; i < w->count; i++)
+		close_part(&w->parts[i]);
 	for (uint32_t i = 0; i < w->o->work.config.parallel; i++)
 		run_deinit(&w->runs[i]);
+	free(w->parts);
 	free(w->runs);
 	free(w->polls);
-	jobs_free(&w->waiting);
 	results_deinit(&w->results);
 	work_deinit(&w->work);
 	environment_deinit(&w->environment);
 	text_deinit(&w->path);
 	text_deinit(&w->input);
 	printer_deinit(&w->errors);
-	free(w->settle.entries);
-	free(w->release.entries);
-	free(w->fail.entries);
-	free(w->bury.entries);
 	if (w->children >= 0)
 		close(w->children);
 }

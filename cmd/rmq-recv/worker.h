@@ -18,13 +18,30 @@
 
 enum worker_phase { WORKER_RUNNING, WORKER_ENDING, WORKER_DEAD };
 
-struct worker {
-	const struct recv_options *o;
+/* One connection: there are several as in a receiver (receiver.h).  The messages of a run are of one part. */
+struct worker_part {
+	struct worker *w;
+	uint32_t index;
 	struct client_io io;
+	struct source source;
 	uint32_t sub;
 	enum supply supply;
-	struct mono_time heard;
 	bool said_held_back;
+	bool dead; /* its session cannot go on */
+	struct jobs waiting;
+	struct settling settle, release, fail, bury;
+	uint32_t lease_ms;
+	bool listing; /* the queue's settings are asked for */
+	uint64_t backoff_min_ms, backoff_max_ms;
+	uint32_t max_attempts;
+};
+
+struct worker {
+	const struct recv_options *o;
+	struct worker_part *parts;
+	uint32_t count;
+	uint32_t first; /* part that the next run is for, if it can be */
+	struct mono_time heard;
 	enum worker_phase phase;
 	struct work work;
 	struct payload_form form;
@@ -32,23 +49,18 @@ struct worker {
 	struct spawn spawn;
 	struct text path; /* of COMMAND */
 	struct rlimit nofile;
-	struct jobs waiting;
 	struct run *runs; /* by slot */
 	struct pollfd *polls;
 	struct text input;
 	struct envelope_cursors cursors;
-	struct settling settle, release, fail, bury;
 	struct results results;
 	struct printer errors; /* stderr of the runs, on its way to ours */
 	struct output out;     /* our stdout, of which only the end is of interest */
 	int children;	       /* readable when one has ended */
-	uint32_t lease_ms;
 	uint64_t taken;
 	uint64_t bad; /* messages that could not be passed */
 	bool drained;
-	struct source source;
 	struct mono_time parting_at; /* since then only the daemon is waited for; 0: not yet */
-	bool listing;		     /* the queue's settings are asked for */
 	bool unread;		     /* our stdout has no reader any more */
 
 	enum rmq_error code;
@@ -66,8 +78,10 @@ void worker_run(struct worker *w);
 int worker_finish(struct worker *w);
 void worker_close(struct worker *w);
 
-/* The queue that its messages come from. */
-struct slice worker_queue(const struct worker *w);
+/* Its queue's settings are those that verdicts go by from now on. */
+void worker_turns_to(struct worker_part *p);
+/* A number that no other message has, whatever its part is. */
+uint64_t worker_number(const struct worker_part *p, uint64_t seq);
 
 /* By a signal, by who reads its output, or since it stops or fails: not as it has done all. */
 bool worker_is_told_to_end(const struct worker *w);

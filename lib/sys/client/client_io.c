@@ -716,20 +716,46 @@ void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms)
 		client_io_turn(io, p[0].revents);
 }
 
-bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms)
+/* Of those that have not ended: what to wait for; true: there are none. */
+static bool prepare_all(
+    struct client_io *const *ios, uint32_t count, struct pollfd *p, int *timeout_ms)
+{
+	bool ended = true;
+	*timeout_ms = -1;
+	for (uint32_t i = 0; i < count; i++) {
+		int own_ms = -1;
+		p[i] = (struct pollfd){-1, 0, 0};
+		if (client_ended(ios[i]->client))
+			continue;
+		p[i] = client_io_prepare(ios[i], &own_ms);
+		if (own_ms >= 0)
+			*timeout_ms = client_io_sooner(*timeout_ms, (uint64_t)own_ms);
+		ended &= client_ended(ios[i]->client);
+	}
+	return ended;
+}
+
+bool client_io_bye_all(
+    struct client_io *const *ios, uint32_t count, int extra_fd, uint64_t most_ms)
 {
 	uint64_t until_ms = clock_mono().ms + most_ms;
+	struct pollfd p[1 + CELLS_MAX];
 	int timeout_ms;
-	client_bye(io->client);
-	struct pollfd p[2] = {client_io_prepare(io, &timeout_ms), {extra_fd, POLLIN, 0}};
-	while (!client_ended(io->client) && clock_mono().ms < until_ms) {
-		p[1].revents = 0;
-		if (poll(p, 2, client_io_sooner(timeout_ms, most_ms / 10)) < 0)
+	for (uint32_t i = 0; i < count; i++)
+		client_bye(ios[i]->client);
+	while (!prepare_all(ios, count, p + 1, &timeout_ms) && clock_mono().ms < until_ms) {
+		p[0] = (struct pollfd){extra_fd, POLLIN, 0};
+		if (poll(p, 1 + count, client_io_sooner(timeout_ms, most_ms / 10)) < 0)
 			continue;
-		if (p[1].revents)
+		if (p[0].revents)
 			return false;
-		client_io_turn(io, p[0].revents);
-		p[0] = client_io_prepare(io, &timeout_ms);
+		for (uint32_t i = 0; i < count; i++)
+			client_io_turn(ios[i], p[1 + i].revents);
 	}
 	return true;
+}
+
+bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms)
+{
+	return client_io_bye_all(&io, 1, extra_fd, most_ms);
 }

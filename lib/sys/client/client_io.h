@@ -110,6 +110,9 @@ void client_io_wait(struct client_io *io, int extra_fd, uint64_t most_ms);
  * none) became readable before that.
  */
 bool client_io_bye(struct client_io *io, int extra_fd, uint64_t most_ms);
+/* The same of several at once, CELLS_MAX at most. */
+bool client_io_bye_all(
+    struct client_io *const *ios, uint32_t count, int extra_fd, uint64_t most_ms);
 
 /*
  * Why the client has given up, for its host's fatal(): of NO_DAEMON which contact point did not answer,
