@@ -37,6 +37,7 @@ void input_init(struct input *in)
 {
 	splitter_init(&in->splitter, (uint8_t)in->separator);
 	in->ended = in->words != NULL;
+	in->file_part = in->content_part = INPUT_ANY_PART;
 	in->reserve = attributes_max(in, in->labels) + (in->id.used ? 4 + RECORD_ID_SIZE : 0);
 	if (in->envelopes)
 		in->splitter.record_max = ENVELOPE_MAX;
@@ -193,6 +194,7 @@ static enum input_result whole_next(struct input *in, struct parcel *out, const 
 		return INPUT_BAD;
 	attribute_table_clear(&in->table);
 	labels_put(&in->own, &in->table, 0);
+	out->part = in->file_part;
 	out->buf = in->file;
 	in->file = NULL;
 	return INPUT_PARCEL;
@@ -395,6 +397,15 @@ static bool file_copy(struct input *in, struct slice body)
 	return true;
 }
 
+/* All messages of a key come to the same part, and so do those of an id: only there is it known. */
+static uint32_t part_of(const struct input *in)
+{
+	const struct text *key = in->own.key.len > 0 ? &in->own.key : &in->own.id;
+	if (!in->cells || key->len == 0)
+		return INPUT_ANY_PART;
+	return spread_of(in->cells, slice_of(key->data, key->len));
+}
+
 /* What it says of itself: its id, and the labels of all; NULL, or what is wrong. */
 static const char *own_labels(struct input *in, struct slice body)
 {
@@ -405,6 +416,7 @@ static const char *own_labels(struct input *in, struct slice body)
 		in->own.id.len = 0;
 		text_put(&in->own.id, id, sizeof(id));
 	}
+	in->file_part = part_of(in);
 	return why;
 }
 
@@ -464,6 +476,7 @@ static enum input_result give_content(struct input *in, struct parcel *out)
 {
 	out->buf = in->content;
 	out->names = in->content_names;
+	out->part = in->content_part;
 	in->content = NULL;
 	in->content_names = (struct text){0};
 	return INPUT_PARCEL;
@@ -507,10 +520,12 @@ static bool file_join(struct input *in)
 {
 	if (!in->content) {
 		in->content = in->file;
+		in->content_part = in->file_part;
 		attribute_table_clear(&in->table);
 		if (has_own(in))
 			labels_put(&in->own, &in->table, 0);
-	} else if (in->file->large || in->content->large || !file_append(in)) {
+	} else if (in->file->large || in->content->large || in->file_part != in->content_part ||
+		   !file_append(in)) {
 		return true;
 	} else {
 		sendbuf_free(in->file);
@@ -570,7 +585,7 @@ static bool label(struct input *in, struct sendbuf *b)
 enum input_result input_next(struct input *in, bool flush, struct parcel *out, const char **why)
 {
 	enum input_result r;
-	*out = (struct parcel){0};
+	*out = (struct parcel){.part = INPUT_ANY_PART};
 	if (in->kind != INPUT_WHOLE && input_is_read(in))
 		r = named_next(in, flush, out, why);
 	else if (in->kind == INPUT_WHOLE)

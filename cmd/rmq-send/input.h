@@ -10,8 +10,10 @@
 #include "core/client/labels.h"
 #include "core/client/splitter.h"
 #include "record_id.h"
+#include "sys/client/spread.h"
 
-#define INPUT_WHY_MAX 512
+#define INPUT_WHY_MAX  512
+#define INPUT_ANY_PART UINT32_MAX
 
 enum input_kind { INPUT_RECORDS, INPUT_WHOLE };
 
@@ -21,6 +23,7 @@ struct input {
 	bool envelopes;		     /* … lines as rmq-recv -j prints them */
 	const struct labels *labels; /* of all messages */
 	struct record_id id;	     /* how each gets one */
+	const struct spread *cells;  /* the queue has parts in them; NULL: it has none */
 	bool require_newline;
 	bool topic; /* parcels are for a topic: TOPIC_DATA_MAX of data at most */
 	char separator;
@@ -42,6 +45,8 @@ struct input {
 	struct sendbuf *content;
 	struct attribute_table table; /* of its messages */
 	struct text content_names;
+	uint32_t content_part; /* that its messages are for */
+	uint32_t file_part;
 	struct sendbuf *file; /* read, and not part of a parcel yet */
 	struct labels own;    /* … what it says of itself, and the labels of all */
 	struct text record;   /* that named it, without separator, and a NUL */
@@ -68,10 +73,14 @@ static inline bool input_is_read(const struct input *in)
 	return input_is_named(in) || in->id.used;
 }
 
-/* Its holder owns buf (a batch or pieces), and if they are named the records that stand for them. */
+/*
+ * Its holder owns buf (a batch or pieces), and if they are named the records that stand for them.  part: of
+ * a spread queue, the cell whose part it is for, as a key or ids in it say, or INPUT_ANY_PART.
+ */
 struct parcel {
 	struct sendbuf *buf;
 	struct text names;
+	uint32_t part;
 };
 
 enum input_result {

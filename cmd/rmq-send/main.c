@@ -29,6 +29,7 @@ enum {
 	OPT_ID_FROM,
 	OPT_NO_WAIT,
 	OPT_NO_CREATE,
+	OPT_SPREAD,
 	OPT_REPLACE,
 	OPT_ALLOW_UNROUTED,
 	OPT_WINDOW,
@@ -62,6 +63,8 @@ static const struct option_row rows[] = {{'0', "null", NULL, NULL, NULL, "record
     {OPT_NO_WAIT, "no-wait", NULL, NULL, NULL, "75 at once when the queue is full"},
     {OPT_NO_CREATE, "no-create", NULL, NULL, NULL, "66 instead of making the queue"},
     {'t', "topic", NULL, NULL, NULL, "QUEUE is a topic: for each queue that is bound to it"},
+    {OPT_SPREAD, "spread", NULL, NULL, NULL,
+	"each to the part of QUEUE, of one in each cell, that takes it first"},
     {OPT_ALLOW_UNROUTED, "allow-unrouted", NULL, NULL, NULL,
 	"0 though no queue is bound to the topic (66)"},
     {OPT_WINDOW, "window", "N", NULL, "16", "batches in flight"},
@@ -151,6 +154,8 @@ static bool *switch_of(struct send_options *o, int option)
 		return &o->allow_unrouted;
 	case OPT_SKIP_BAD:
 		return &o->skip_bad;
+	case OPT_SPREAD:
+		return &o->spread;
 	case 'i':
 		return &o->print_ids;
 	case OPT_PASS:
@@ -261,6 +266,10 @@ static enum rmq_error parse(int argc, char **argv, struct line *l, struct reason
 		    "--delay");
 	if (l->o->allow_unrouted && !l->o->topic)
 		return reason_set(why, RMQ_E_USAGE, "--allow-unrouted needs --topic");
+	/* Which part has a record depends on what else is sent. */
+	if (l->o->spread && (l->o->topic || l->o->resume))
+		return reason_set(why, RMQ_E_USAGE, "--spread and %s exclude each other",
+		    l->o->topic ? "--topic" : "--resume");
 	/* It has a number of its own in each queue that it comes to. */
 	if (l->o->topic && (l->o->print_ids || l->o->wait || l->o->resume || in->id.used))
 		return reason_set(why, RMQ_E_USAGE, "--topic and %s exclude each other",
@@ -282,10 +291,10 @@ static void bad_record(const struct sender *s, uint64_t record, const char *why)
 
 static void dead_letter(void *arg, uint64_t seq)
 {
-	const struct sender *s = arg;
+	const struct part *p = arg;
 	progress_clear();
-	fprintf(stderr, "rmq-send: %s:%llu: is a dead letter\n", s->o->queue,
-	    (unsigned long long)seq);
+	fprintf(
+	    stderr, "rmq-send: %s:%llu: is a dead letter\n", p->queue, (unsigned long long)seq);
 }
 
 static void account(const struct sender *s, const char *why)
@@ -310,7 +319,7 @@ static int skipped_before(void *arg, char separator)
 static int end_unsent(struct sender *s, struct unsent *unsent)
 {
 	/* While it waits, all is stored that is not bad. */
-	bool failed = (s->code || s->signal) && s->waiter.phase == WAITER_NOT;
+	bool failed = (s->code || s->signal) && !sender_waits(s);
 	bool only_bad = sender_keeps_only_bad(s);
 	if (skipped_any(&s->skipped) || (failed && !only_bad))
 		return unsent_keep(unsent, s);
@@ -329,7 +338,7 @@ static int finish(struct sender *s, struct unsent *unsent)
 		status = error_exit(RMQ_E_TIMEOUT);
 	if (!status && s->bad > 0)
 		status = error_exit(RMQ_E_BAD_DATA);
-	if (!status && (s->waiter.dead > 0 || s->passed_sent.skipped > 0))
+	if (!status && (sender_dead_letters(s) > 0 || s->passed_sent.skipped > 0))
 		status = error_exit(RMQ_E_BAD_DATA);
 	if (s->code || s->signal)
 		account(s, s->code ? s->why : error_text(RMQ_E_INTERRUPTED));
@@ -373,6 +382,7 @@ int main(int argc, char **argv)
 	struct line line = {&o, &in, &labels, false};
 	struct reason why;
 	static struct sender s;
+	static struct spread cells;
 	struct unsent unsent;
 
 	heap_keep();
@@ -400,18 +410,23 @@ int main(int argc, char **argv)
 	s.bad_record = bad_record;
 	s.skipped_before = skipped_before;
 	s.arg = &unsent;
-	s.waiter.arg = &s;
-	s.waiter.dead_letter = dead_letter;
-	enum rmq_error err = sender_open(&s, &o, &in, unsent.fd, &why);
+	s.dead_letter = dead_letter;
+	enum rmq_error err = o.spread ? spread_find(&cells, &o.common, &why) : RMQ_E_OK;
+	if (!err)
+		err = sender_open(&s, &o, o.spread ? &cells : NULL, &in, unsent.fd, &why);
 	if (err) {
-		fprintf(stderr, "rmq-send: %s\n", why.text);
+		if (err != RMQ_E_INTERRUPTED)
+			fprintf(stderr, "rmq-send: %s\n", why.text);
 		unsent_leave(&unsent);
+		if (err == RMQ_E_INTERRUPTED)
+			signals_die(signals_caught());
 		return error_exit(err);
 	}
 	sender_run(&s, progress_wanted(&o, line.progress) ? progress_show : NULL);
 	progress_clear();
 	int status = finish(&s, &unsent);
 	sender_close(&s);
+	spread_deinit(&cells);
 	input_deinit(&in);
 	labels_deinit(&labels);
 	return status;

@@ -49,8 +49,7 @@ void progress_show(const struct sender *s)
 {
 	char line[BAR_WIDTH + 1] = "", text[LINE_MAX_COLUMNS + 1];
 	struct mono_time now = clock_mono();
-	if (now.ms - bar.last.ms < REDRAW_MS || !client_welcomed(s->io.client) ||
-	    !in_foreground())
+	if (now.ms - bar.last.ms < REDRAW_MS || !sender_has_daemon(s) || !in_foreground())
 		return;
 	double rate = (double)(s->stored - bar.stored) / (double)(now.ms - bar.last.ms) * 1000;
 	off_t at = bar.size > 0 ? lseek(STDIN_FILENO, 0, SEEK_CUR) : 0;

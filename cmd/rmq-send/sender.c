@@ -8,18 +8,9 @@
 
 #include "core/wire/receipt.h"
 #include "sys/process/clock.h"
+#include "sys/process/log.h"
 #include "sys/process/signals.h"
 #include "sys/stream/io.h"
-
-/* What belongs to a SEND here: its tag. */
-struct freight {
-	uint64_t first; /* number of its first record, from 1 */
-	uint32_t bad;	/* records that were taken out of it as such, from what comes first */
-	struct text names; /* the records that stand for them, if they are named */
-	/* What is printed of records that were known, in the order of the input. */
-	struct text known;
-	struct text known_records; /* struct known_record each */
-};
 
 struct known_record {
 	uint32_t after; /* so many of the others */
@@ -44,6 +35,7 @@ static uint64_t number_of(const struct freight *f, uint32_t at)
 
 static void freight_free(struct freight *f)
 {
+	sendbuf_free(f->buf);
 	text_deinit(&f->names);
 	text_deinit(&f->known);
 	text_deinit(&f->known_records);
@@ -193,10 +185,10 @@ static void put_told(
 		text_put_char(out, s->in->separator);
 }
 
-static void print_one(struct sender *s, uint64_t seq, struct slice record)
+static void print_one(struct sender *s, const char *queue, uint64_t seq, struct slice record)
 {
 	char id[RECEIPT_MAX];
-	size_t len = receipt_print_id(id, slice_str(s->o->queue), seq);
+	size_t len = receipt_print_id(id, slice_str(queue), seq);
 	put_told(s, printer_text(&s->printer), slice_of(id, len), record);
 }
 
@@ -214,7 +206,7 @@ static void print_sent(
 		for (; next < n && (i == count || k[next].after <= i); line += k[next++].len)
 			text_put(out, line, k[next].len);
 		if (i < count)
-			print_one(s, first_seq + i,
+			print_one(s, f->at->queue, first_seq + i,
 			    s->o->pass ? walk_next(s, &w) : slice_of(NULL, 0));
 	}
 	text_deinit(&w.large);
@@ -235,10 +227,12 @@ static void print_and_free(
 static void on_sent(
     void *arg, const struct client_command *cmd, uint64_t first_seq, uint32_t count)
 {
-	struct sender *s = arg;
+	struct part *p = arg;
+	struct sender *s = p->s;
 	s->stored += count;
+	p->code = RMQ_E_OK;
 	if (s->o->wait && count > 0)
-		waiter_add(&s->waiter, first_seq, first_seq + count);
+		waiter_add(&p->waiter, first_seq, first_seq + count);
 	print_and_free(s, cmd, first_seq, count);
 }
 
@@ -274,6 +268,18 @@ static const char *explain(char out[TEXT_MAX + 1], struct slice text)
 	return out;
 }
 
+/* It, and what is after it, are for --unsent. */
+static void keep_refused(
+    struct sender *s, const struct client_command *cmd, uint32_t at, uint64_t record)
+{
+	uint64_t last = number_of(cmd->tag, messages(cmd) - 1);
+	if (s->refused.len == 0)
+		s->refused_at = record;
+	if (last > s->refused_last)
+		s->refused_last = last;
+	put_records(s, &s->refused, cmd, at);
+}
+
 static enum client_verdict refuse_record(
     struct sender *s, const struct client_command *cmd, uint32_t at, const char *why)
 {
@@ -306,15 +312,15 @@ static enum client_verdict refuse_record(
 			print_and_free(s, cmd, 0, 0);
 			return CLIENT_DROP;
 		}
-		client_remove(s->io.client, cmd, at, 1);
+		client_remove(f->at->io.client, cmd, at, 1);
 		return CLIENT_REPEAT;
 	}
 	stop_at(s, record, RMQ_E_TOO_LARGE, why);
 	if (s->o->unsent)
-		put_records(s, &s->refused, cmd, at);
+		keep_refused(s, cmd, at, record);
 	if (input_is_named(s->in))
 		f->names.len = from;
-	client_cut(s->io.client, cmd, at);
+	client_cut(f->at->io.client, cmd, at);
 	if (at == 0)
 		print_and_free(s, cmd, 0, 0);
 	return CLIENT_LAST;
@@ -323,7 +329,7 @@ static enum client_verdict refuse_record(
 static enum client_verdict on_failed(void *arg, const struct client_command *cmd,
     enum rmq_error code, uint32_t at, struct slice text)
 {
-	struct sender *s = arg;
+	struct sender *s = ((struct part *)arg)->s;
 	char buf[TEXT_MAX + 1];
 	const char *why = explain(buf, text);
 	if (error_exit(code) == error_exit(RMQ_E_BAD_DATA) && at < messages(cmd))
@@ -334,7 +340,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 
 static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, void **tag)
 {
-	struct sender *s = arg;
+	struct sender *s = ((struct part *)arg)->s;
 	struct freight *rest = cmd->tag, *f = calloc(1, sizeof(*f)), later = {0};
 	if (!f)
 		return false;
@@ -343,6 +349,8 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 	f->known_records = rest->known_records;
 	rest->known = later.known;
 	rest->known_records = later.known_records;
+	f->part = rest->part;
+	f->at = rest->at;
 	f->first = rest->first;
 	f->bad = rest->bad;
 	rest->first = number_of(f, at);
@@ -356,28 +364,47 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 	return true;
 }
 
+/* Whether it is only late, and others may take what is not known to be taken. */
+static bool is_late(enum rmq_error code)
+{
+	return code == RMQ_E_NO_DAEMON || code == RMQ_E_TIMEOUT || code == RMQ_E_FULL ||
+	       code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED;
+}
+
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
-	struct sender *s = arg;
+	struct part *p = arg;
+	struct sender *s = p->s;
 	char why[CLIENT_IO_WHY_MAX];
-	text = client_io_why(&s->io, code, text, why);
-	stop(s, code, "%.*s", (int)text.len, (const char *)text.data);
-	s->dead = true;
+	text = client_io_why(&p->io, code, text, why);
+	if (parts_gave_up(p, code, text)) {
+		stop(s, code, "%.*s", (int)text.len, (const char *)text.data);
+		s->dead = true;
+	} else if (!is_late(code) || waiter_is_busy(&p->waiter)) {
+		stop(s, code, "%.*s", (int)text.len, (const char *)text.data);
+	} else {
+		log_notice("%s: %s: the other parts go on without it", p->queue, p->why);
+	}
 }
 
 /* ---- --resume ---- */
 
 static void on_position(void *arg, uint32_t req, uint64_t at, struct input_sent sent)
 {
-	struct sender *s = arg;
+	struct part *p = arg;
+	struct sender *s = p->s;
 	(void)req;
+	p->asked = false;
+	p->code = RMQ_E_OK;
+	if (!s->o->resume)
+		return;
 	s->placed = true;
 	s->passed = at;
 	s->passed_sent = sent;
 	if (sent.skipped > 0 && s->skipped.fd >= 0)
 		s->skipped.error = s->skipped_before(s->arg, s->in->separator);
 	if (s->o->wait)
-		waiter_add(&s->waiter, sent.first, sent.end);
+		waiter_add(&p->waiter, sent.first, sent.end);
 }
 
 /* A record that an earlier run has stored has no id any more. */
@@ -387,8 +414,9 @@ static void put_passed(const struct sender *s, struct text *out, struct slice re
 }
 
 /* Of a twin the other one is sent, and waited for. */
-static void wait_for_known(struct sender *s, uint32_t count, struct slice numbers)
+static void wait_for_known(struct part *p, uint32_t count, struct slice numbers)
 {
+	struct sender *s = p->s;
 	struct reader r = reader_of(numbers);
 	if (!s->o->wait)
 		return;
@@ -399,7 +427,7 @@ static void wait_for_known(struct sender *s, uint32_t count, struct slice number
 		if (e.first == 0)
 			s->not_waited += e.count;
 		else if (e.first != KNOWN_SENT_WITH)
-			waiter_add(&s->waiter, e.first, e.first + e.count);
+			waiter_add(&p->waiter, e.first, e.first + e.count);
 	}
 }
 
@@ -407,8 +435,8 @@ static void wait_for_known(struct sender *s, uint32_t count, struct slice number
 static void on_known(void *arg, const struct client_command *cmd, uint32_t at, uint32_t count,
     struct slice numbers)
 {
-	struct sender *s = arg;
-	wait_for_known(s, count, numbers);
+	struct sender *s = ((struct part *)arg)->s;
+	wait_for_known(arg, count, numbers);
 	struct freight *f = cmd->tag, later = {0};
 	struct record_walk w = walk_from(s, cmd, at);
 	/* Some of those known before may be between and after these. */
@@ -478,33 +506,63 @@ static bool pass_stored(struct sender *s, struct parcel *p)
 
 static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t next)
 {
-	struct sender *s = arg;
+	struct part *p = arg;
 	(void)req;
 	if (!code) {
-		waiter_watched(&s->waiter, clock_mono(), next);
+		waiter_watched(&p->waiter, clock_mono(), next);
 		return;
 	}
-	stop(s, code, "%s",
+	stop(p->s, code, "%s",
 	    code == RMQ_E_NO_QUEUE ? "the queue was removed with messages that were waited for"
 				   : "too many clients wait for messages to be settled");
-	s->waiter.phase = WAITER_DONE;
+	p->waiter.phase = WAITER_DONE;
 }
 
 static void on_buried(void *arg, uint32_t req, uint64_t next, struct slice runs)
 {
-	struct sender *s = arg;
+	struct part *p = arg;
 	(void)req;
-	waiter_buried(&s->waiter, clock_mono(), next, runs);
+	waiter_buried(&p->waiter, clock_mono(), next, runs);
+}
+
+static bool any_waiter_is_busy(const struct sender *s)
+{
+	uint32_t i = 0;
+	while (i < s->parts.count && !waiter_is_busy(&s->parts.part[i].waiter))
+		i++;
+	return i < s->parts.count;
+}
+
+bool sender_waits(const struct sender *s)
+{
+	return s->parts.part[0].waiter.phase != WAITER_NOT;
+}
+
+uint64_t sender_dead_letters(const struct sender *s)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < s->parts.count; i++)
+		n += s->parts.part[i].waiter.dead;
+	return n;
+}
+
+bool sender_has_daemon(const struct sender *s)
+{
+	uint32_t i = 0;
+	while (i < s->parts.count && !client_welcomed(s->parts.part[i].io.client))
+		i++;
+	return i < s->parts.count;
 }
 
 /* ---- the run ---- */
 
-enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
-    int unsent, struct reason *why)
+static enum rmq_error open_client(struct part *p, struct reason *why)
 {
-	struct client_config config = {
-	    .window = o->window, .timeout_ms = o->common.timeout_ms, .no_wait = o->no_wait};
-	struct client_host host = {.arg = s,
+	const struct send_options *o = p->s->o;
+	struct client_config config = {.window = o->window,
+	    .timeout_ms = o->common.timeout_ms,
+	    .no_wait = o->no_wait && !p->s->parts.several};
+	struct client_host host = {.arg = p,
 	    .sent = on_sent,
 	    .failed = on_failed,
 	    .split = on_split,
@@ -513,6 +571,44 @@ enum rmq_error sender_open(struct sender *s, const struct send_options *o, struc
 	    .position = on_position,
 	    .watched = on_watched,
 	    .buried = on_buried};
+	enum rmq_error err = client_io_open(&p->io, &o->common, &config, &host, why);
+	p->waiter.client = p->io.client;
+	return err;
+}
+
+/* A key has one part, and all messages may have the same key. */
+static enum rmq_error open_parts(
+    struct sender *s, const struct spread *cells, struct reason *why)
+{
+	const struct text *key = &s->in->labels->key;
+	bool all = cells && key->len == 0;
+	uint32_t count = all ? cells->cells.count : 1;
+	uint32_t only = cells && !all ? spread_of(cells, slice_of(key->data, key->len)) : 0;
+	enum rmq_error err = RMQ_E_OK;
+	s->parts.several = count > 1;
+	s->parts.part = calloc(count, sizeof(*s->parts.part));
+	s->polls = calloc(3 + (size_t)count, sizeof(*s->polls));
+	if (!s->parts.part || !s->polls)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
+	for (uint32_t i = 0; i < count && !err; i++) {
+		struct part *p = &s->parts.part[i];
+		p->s = s;
+		p->queue = cells ? p->own : s->o->queue;
+		p->waiter =
+		    (struct waiter){.queue = p->queue, .arg = p, .dead_letter = s->dead_letter};
+		if (cells)
+			err = spread_part(cells, all ? i : only, s->o->queue, p->own, why);
+		if (!err)
+			err = open_client(p, why);
+		s->parts.count += !err;
+	}
+	s->in->cells = s->parts.several ? cells : NULL;
+	return err;
+}
+
+enum rmq_error sender_open(struct sender *s, const struct send_options *o,
+    const struct spread *cells, struct input *in, int unsent, struct reason *why)
+{
 	int separator = in->kind == INPUT_WHOLE ? -1 : (unsigned char)in->separator;
 	int error = printer_open(&s->printer, STDOUT_FILENO, separator);
 	if (error && (o->print_ids || o->pass))
@@ -524,28 +620,61 @@ enum rmq_error sender_open(struct sender *s, const struct send_options *o, struc
 	s->skipped.whole = in->kind == INPUT_WHOLE;
 	if (s->skipped.fd >= 0)
 		in->splitter.dropped = &in->dropped;
-	enum rmq_error err = client_io_open(&s->io, &o->common, &config, &host, why);
+	enum rmq_error err = open_parts(s, cells, why);
 	s->placed = !o->resume;
 	if (!err && o->resume)
-		(void)client_position(
-		    s->io.client, clock_mono(), slice_str(o->queue), slice_str(o->resume));
-	s->waiter.client = s->io.client;
-	s->waiter.queue = o->queue;
+		(void)client_position(s->parts.part[0].io.client, clock_mono(),
+		    slice_str(o->queue), slice_str(o->resume));
 	return err;
+}
+
+static void close_part(struct part *p)
+{
+	const struct client_command *lists[] = {
+	    client_oldest(p->io.client), client_shelf(p->io.client)};
+	for (size_t i = 0; i < 2; i++)
+		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
+			freight_free(cmd->tag);
+	client_io_close(&p->io);
+	waiter_deinit(&p->waiter);
 }
 
 void sender_close(struct sender *s)
 {
-	const struct client_command *lists[] = {
-	    client_oldest(s->io.client), client_shelf(s->io.client)};
-	for (size_t i = 0; i < 2; i++)
-		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
-			freight_free(cmd->tag);
-	client_io_close(&s->io);
+	struct freight *f;
+	for (uint32_t i = 0; i < s->parts.count; i++)
+		close_part(&s->parts.part[i]);
+	while ((f = s->parts.waiting)) {
+		s->parts.waiting = f->next;
+		freight_free(f);
+	}
+	free(s->parts.part);
+	free(s->polls);
 	printer_deinit(&s->printer);
 	text_deinit(&s->refused);
 	skipped_deinit(&s->skipped);
-	waiter_deinit(&s->waiter);
+}
+
+/* Its buffer is the client's then. */
+static void give(struct sender *s, struct part *p, struct freight *f)
+{
+	uint8_t flags =
+	    (uint8_t)((s->o->no_create ? SEND_NO_CREATE : 0) |
+		      (s->o->replace ? SEND_REPLACE : 0) | (s->o->topic ? SEND_TOPIC : 0) |
+		      (s->o->allow_unrouted ? SEND_ALLOW_UNROUTED : 0));
+	struct slice queue = slice_str(p->queue);
+	struct sendbuf *buf = f->buf;
+	struct client *c = p->io.client;
+	f->buf = NULL;
+	f->at = p;
+	if (s->o->resume) {
+		uint64_t count = buf->large ? 1 : buf->count;
+		struct client_place place = {
+		    slice_str(s->o->resume), f->first - 1, f->first - 1 + count};
+		(void)client_send_placed(c, clock_mono(), queue, &place, flags, buf, f);
+	} else {
+		(void)client_send(c, clock_mono(), queue, flags, buf, f);
+	}
 }
 
 static void send_parcel(struct sender *s, struct parcel *p)
@@ -557,44 +686,69 @@ static void send_parcel(struct sender *s, struct parcel *p)
 		return;
 	}
 	f->first = s->read + 1;
+	f->part = p->part;
 	f->names = p->names;
-	uint8_t flags =
-	    (uint8_t)((s->o->no_create ? SEND_NO_CREATE : 0) |
-		      (s->o->replace ? SEND_REPLACE : 0) | (s->o->topic ? SEND_TOPIC : 0) |
-		      (s->o->allow_unrouted ? SEND_ALLOW_UNROUTED : 0));
-	struct slice queue = slice_str(s->o->queue);
-	const struct client_command *cmd;
-	if (s->o->resume) {
-		uint64_t count = p->buf->large ? 1 : p->buf->count;
-		struct client_place place = {slice_str(s->o->resume), s->read, s->read + count};
-		cmd = client_send_placed(
-		    s->io.client, clock_mono(), queue, &place, flags, p->buf, f);
-	} else {
-		cmd = client_send(s->io.client, clock_mono(), queue, flags, p->buf, f);
+	f->buf = p->buf;
+	s->read += p->buf->large ? 1 : p->buf->count;
+	struct part *to = parts_for(&s->parts, f);
+	if (to)
+		give(s, to, f);
+	else
+		parts_put_back(&s->parts, f);
+}
+
+/* Whether it is still to be sent: what is before a bad record is. */
+static bool is_wanted(const struct sender *s, const struct freight *f)
+{
+	return !s->code || f->first < s->bad_at;
+}
+
+/* What waits for a part, in the order of the input; of a key, none goes before another one. */
+static void send_waiting(struct sender *s)
+{
+	struct freight *f;
+	struct part *to;
+	while ((f = s->parts.waiting) && is_wanted(s, f) && (to = parts_for(&s->parts, f))) {
+		s->parts.waiting = f->next;
+		f->next = NULL;
+		give(s, to, f);
 	}
-	if (cmd)
-		s->read += messages(cmd);
 }
 
 /* More is sent only while what was stored so far can be told. */
 static bool takes(const struct sender *s)
 {
-	return s->placed && client_has_room(s->io.client) && !printer_is_behind(&s->printer) &&
+	return s->placed && parts_take(&s->parts) && !printer_is_behind(&s->printer) &&
 	       !skipped_is_full(&s->skipped);
 }
 
 /* The first record whose answer is not there. */
 static uint64_t first_unanswered(const struct sender *s)
 {
-	const struct client_command *cmd = client_oldest(s->io.client);
-	const struct freight *f = cmd ? cmd->tag : NULL;
-	return f ? f->first : UINT64_MAX;
+	uint64_t first = s->parts.waiting ? s->parts.waiting->first : UINT64_MAX;
+	for (uint32_t i = 0; i < s->parts.count; i++) {
+		const struct client_command *cmd = client_oldest(s->parts.part[i].io.client);
+		/* One that was given back stands behind later ones. */
+		for (; cmd; cmd = s->parts.several ? cmd->next : NULL) {
+			const struct freight *f = cmd->tag;
+			first = f->first < first ? f->first : first;
+		}
+	}
+	return first;
+}
+
+static bool any_is_shelved(const struct sender *s)
+{
+	uint32_t i = 0;
+	while (i < s->parts.count && !client_shelf(s->parts.part[i].io.client))
+		i++;
+	return i < s->parts.count;
 }
 
 /* Those of which all before them are stored. */
 static void write_skipped(struct sender *s)
 {
-	if (!client_shelf(s->io.client))
+	if (!any_is_shelved(s))
 		skipped_write(&s->skipped, first_unanswered(s));
 }
 
@@ -665,12 +819,21 @@ static bool take_input(struct sender *s, bool flush)
 	return false;
 }
 
+/* Whether there is no telling when it takes what it has. */
+static bool is_stuck(const struct sender *s, const struct part *p)
+{
+	bool has = !s->parts.several || client_unanswered(p->io.client) > 0;
+	return has && (client_blocked(p->io.client) || !client_welcomed(p->io.client));
+}
+
 static void on_signal(struct sender *s)
 {
+	bool stuck = s->parts.waiting || any_waiter_is_busy(s);
 	s->signal = signals_caught();
 	input_stop(s->in);
-	if (client_blocked(s->io.client) || !client_welcomed(s->io.client) ||
-	    waiter_is_busy(&s->waiter))
+	for (uint32_t i = 0; i < s->parts.count; i++)
+		stuck |= is_stuck(s, &s->parts.part[i]);
+	if (stuck)
 		stop(s, RMQ_E_INTERRUPTED, "%s", error_text(RMQ_E_INTERRUPTED));
 }
 
@@ -685,43 +848,100 @@ static void printed(struct sender *s, int error)
 
 static bool is_done(const struct sender *s)
 {
-	return (s->over || s->code) && client_unanswered(s->io.client) == 0 &&
-	       !waiter_is_busy(&s->waiter);
+	bool waits = s->parts.waiting && is_wanted(s, s->parts.waiting);
+	for (uint32_t i = 0; i < s->parts.count; i++)
+		waits |=
+		    !s->parts.part[i].dead && client_unanswered(s->parts.part[i].io.client) > 0;
+	waits |= !s->code && any_waiter_is_busy(s);
+	return (s->over || s->code) && !waits;
 }
 
 /* All is stored: whether there is more to wait for. */
 static bool goes_on_waiting(struct sender *s)
 {
-	if (s->o->wait && !s->code && !s->signal && s->waiter.phase == WAITER_NOT)
-		waiter_begin(&s->waiter, clock_mono());
-	if (s->waiter.runs.failed)
-		stop(s, RMQ_E_LIMIT, "out of memory");
-	return waiter_is_busy(&s->waiter);
+	for (uint32_t i = 0; i < s->parts.count && s->o->wait && !s->code && !s->signal; i++) {
+		struct part *p = &s->parts.part[i];
+		if (p->waiter.phase != WAITER_NOT)
+			continue;
+		if (p->dead && p->waiter.runs.len > 0)
+			stop(s, p->code, "%s", p->why);
+		else
+			waiter_begin(&p->waiter, clock_mono());
+		if (p->waiter.runs.failed)
+			stop(s, RMQ_E_LIMIT, "out of memory");
+	}
+	return !s->code && any_waiter_is_busy(s);
+}
+
+/* What one that gave up has not taken is elsewhere. */
+static void begin_anew(struct sender *s, struct part *p)
+{
+	struct reason why;
+	client_io_close(&p->io);
+	p->dead = p->asked = false;
+	if (open_client(p, &why))
+		stop(s, RMQ_E_LIMIT, "%s", why.text);
+}
+
+/* So long it goes on where none of several parts has room. */
+static uint64_t full_ms(const struct sender *s)
+{
+	return s->o->no_wait ? 0 : s->o->common.timeout_ms;
+}
+
+/* Where there are several. */
+static void see_to_parts(struct sender *s)
+{
+	struct mono_time now = clock_mono();
+	bool sends = !s->over || s->parts.waiting;
+	for (uint32_t i = 0; i < s->parts.count && !s->code; i++)
+		if (part_may_begin_anew(&s->parts.part[i], now))
+			begin_anew(s, &s->parts.part[i]);
+	parts_turn(&s->parts, now, sends && !s->dead);
+	if (!s->code && parts_stay_full(&s->parts, now, full_ms(s)))
+		stop(s, RMQ_E_FULL, "all parts: %s", error_text(RMQ_E_FULL));
+	send_waiting(s);
+}
+
+/* What the connections wait for; how long. */
+static int prepare_connections(struct sender *s, struct pollfd *p)
+{
+	int timeout_ms = -1, part_ms;
+	for (uint32_t i = 0; i < s->parts.count; i++) {
+		struct part *part = &s->parts.part[i];
+		p[i] = client_io_prepare(&part->io, &part_ms);
+		if (part_ms >= 0 && !(part->dead && s->parts.several))
+			timeout_ms = client_io_sooner(timeout_ms, (uint64_t)part_ms);
+	}
+	return client_io_sooner(timeout_ms, parts_due_ms(&s->parts, clock_mono(), full_ms(s)));
 }
 
 static void turn(struct sender *s, bool *flush)
 {
-	int timeout_ms;
 	/* First, as what waits for it may keep input from being taken. */
 	printed(s, printer_write(&s->printer));
 	write_skipped(s);
+	if (s->parts.several)
+		see_to_parts(s);
 	bool waiting = take_input(s, *flush);
-	struct pollfd p[4] = {client_io_prepare(&s->io, &timeout_ms)};
+	struct pollfd *p = s->polls;
+	int timeout_ms = prepare_connections(s, p + 3);
 	bool reads = !s->code && !s->over && input_wants(s->in);
-	p[1] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
-	p[2] = (struct pollfd){s->signal ? -1 : signals_fd(), POLLIN, 0};
-	p[3] = printer_poll(&s->printer);
+	p[0] = (struct pollfd){reads ? STDIN_FILENO : -1, POLLIN, 0};
+	p[1] = (struct pollfd){s->signal ? -1 : signals_fd(), POLLIN, 0};
+	p[2] = printer_poll(&s->printer);
 	*flush = false;
 	if (s->dead || is_done(s))
 		return;
 	if (waiting && takes(s))
 		timeout_ms = 0;
-	if (poll(p, 4, timeout_ms) < 0)
+	if (poll(p, 3 + s->parts.count, timeout_ms) < 0)
 		return;
-	if (p[2].revents)
+	if (p[1].revents)
 		on_signal(s);
-	client_io_turn(&s->io, p[0].revents);
-	if (p[1].revents) {
+	for (uint32_t i = 0; i < s->parts.count; i++)
+		client_io_turn(&s->parts.part[i].io, p[3 + i].revents);
+	if (p[0].revents) {
 		int error = input_read(s->in);
 		if (error)
 			stop(s, RMQ_E_IO, "standard input: %s", strerror(error));
@@ -730,32 +950,51 @@ static void turn(struct sender *s, bool *flush)
 	}
 }
 
+/* What may be stored in a part that gave up, or is nowhere. */
+static void say_lost(struct sender *s)
+{
+	for (uint32_t i = 0; i < s->parts.count; i++) {
+		const struct part *p = &s->parts.part[i];
+		if (p->dead && client_unanswered(p->io.client) > 0)
+			stop(s, p->code, "%s: %s", p->queue, p->why);
+	}
+}
+
 void sender_run(struct sender *s, void (*progress)(const struct sender *s))
 {
 	bool flush = s->in->ended;
+	int timeout_ms;
 	while (!s->dead && (!is_done(s) || goes_on_waiting(s)) && !(s->signal && s->code)) {
 		turn(s, &flush);
 		if (progress)
 			progress(s);
 	}
+	if (s->parts.several)
+		say_lost(s);
 	/* All is stored that will be: the reader gets what is left for it. */
 	if (!s->dead && printer_waits(&s->printer)) {
 		printed(s, printer_finish(&s->printer));
 		s->signal = signals_caught();
 	}
-	if (s->dead)
-		return;
-	client_bye(s->io.client);
-	int timeout_ms;
-	(void)client_io_prepare(&s->io, &timeout_ms);
+	for (uint32_t i = 0; i < s->parts.count && !s->dead; i++) {
+		client_bye(s->parts.part[i].io.client);
+		(void)client_io_prepare(&s->parts.part[i].io, &timeout_ms);
+	}
 }
 
 /* ---- the account ---- */
 
+/* Whether all before a bad record are stored: where others are sent beside them, by what is not. */
+static bool is_whole(const struct sender *s)
+{
+	if (s->parts.several)
+		return first_unanswered(s) > s->bad_at && !any_is_shelved(s);
+	return s->stored + s->bad + 1 >= s->bad_at;
+}
+
 enum rmq_error sender_code(const struct sender *s)
 {
-	bool whole = s->stored + s->bad + 1 >= s->bad_at;
-	return s->bad_at > 0 && !whole ? RMQ_E_TIMEOUT : s->code;
+	return s->bad_at > 0 && !is_whole(s) ? RMQ_E_TIMEOUT : s->code;
 }
 
 bool sender_keeps_only_bad(const struct sender *s)
@@ -766,9 +1005,11 @@ bool sender_keeps_only_bad(const struct sender *s)
 uint64_t sender_unknown(const struct sender *s)
 {
 	uint64_t n = 0;
-	const struct client_command *cmd = client_oldest(s->io.client);
-	for (; cmd; cmd = cmd->next)
-		n += cmd->flown ? messages(cmd) : 0;
+	for (uint32_t i = 0; i < s->parts.count; i++) {
+		const struct client_command *cmd = client_oldest(s->parts.part[i].io.client);
+		for (; cmd; cmd = cmd->next)
+			n += cmd->flown ? messages(cmd) : 0;
+	}
 	return n;
 }
 
@@ -824,26 +1065,82 @@ static bool is_bare(const struct sender *s, const struct text *t)
 	return bare && t->len > 0;
 }
 
+static int by_first(const void *a, const void *b)
+{
+	const struct client_command *one, *other;
+	memcpy(&one, a, sizeof(one));
+	memcpy(&other, b, sizeof(other));
+	const struct freight *f = one->tag, *g = other->tag;
+	return f->first < g->first ? -1 : f->first > g->first;
+}
+
+/* Commands that are unconfirmed, in the order of the input. */
+static void collect(const struct sender *s, struct text *list)
+{
+	for (uint32_t i = 0; i < s->parts.count; i++) {
+		const struct client *c = s->parts.part[i].io.client;
+		const struct client_command *lists[] = {client_oldest(c), client_shelf(c)};
+		for (size_t k = 0; k < 2; k++)
+			for (const struct client_command *cmd = lists[k]; cmd; cmd = cmd->next)
+				text_put(list, &cmd, sizeof(cmd));
+	}
+	if (s->parts.several && list->len > 0)
+		qsort(list->data, list->len / sizeof(struct client_command *),
+		    sizeof(struct client_command *), by_first);
+}
+
+/* The same, what waits for a part, and what the daemon refused: its last record. */
+static uint64_t put_all_unconfirmed(struct sender *s, struct text *out)
+{
+	struct text list = {0};
+	const struct freight *waiting = s->parts.waiting;
+	uint64_t last = s->refused_last;
+	size_t at = 0;
+	bool refused = false;
+	collect(s, &list);
+	out->failed |= list.failed;
+	for (;;) {
+		const struct client_command *cmd = NULL;
+		if (at < list.len)
+			memcpy(&cmd, list.data + at, sizeof(cmd));
+		const struct freight *f = cmd ? cmd->tag : NULL;
+		struct client_command none = {.buf = waiting ? waiting->buf : NULL};
+		none.tag = (void *)(uintptr_t)waiting;
+		if (waiting && (!f || waiting->first < f->first)) {
+			cmd = &none;
+			f = waiting;
+			waiting = waiting->next;
+		} else {
+			at += sizeof(cmd);
+		}
+		if (!refused && (!f || f->first > s->refused_at)) {
+			text_put(out, s->refused.data, s->refused.len);
+			refused = true;
+		}
+		if (!f)
+			break;
+		put_unconfirmed(s, out, cmd);
+		uint64_t end = number_of(f, messages(cmd) - 1);
+		last = end > last ? end : last;
+	}
+	text_deinit(&list);
+	return last;
+}
+
 int sender_write_unsent(struct sender *s, int fd)
 {
 	struct text t = {0};
 	struct slice bytes;
 	uint64_t number;
-	const struct client_command *lists[] = {
-	    client_oldest(s->io.client), client_shelf(s->io.client)};
 	bool only_bad = sender_keeps_only_bad(s);
-	if (only_bad || (!lists[0] && !lists[1]))
+	if (only_bad || (first_unanswered(s) == UINT64_MAX && !any_is_shelved(s)))
 		skipped_write(&s->skipped, UINT64_MAX);
 	text_put_slice(&t, skipped_held(&s->skipped));
-	for (size_t i = 0; i < 2 && !only_bad; i++) {
-		for (const struct client_command *cmd = lists[i]; cmd; cmd = cmd->next)
-			put_unconfirmed(s, &t, cmd);
-		if (i == 0)
-			text_put(&t, s->refused.data, s->refused.len);
-	}
+	uint64_t last = only_bad ? 0 : put_all_unconfirmed(s, &t);
 	while (skipped_next(&s->skipped, UINT64_MAX, &number, &bytes))
 		text_put_slice(&t, bytes);
-	if (is_bare(s, &t))
+	bool ends = !s->parts.several || last >= s->read || s->skipped.last == s->read;
+	if (ends && is_bare(s, &t))
 		t.len--;
 	if (!only_bad)
 		input_rest(s->in, &t);

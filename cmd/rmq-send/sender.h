@@ -3,6 +3,7 @@
 #define RMQ_SEND_SENDER_H
 
 #include "input.h"
+#include "parts.h"
 #include "sys/client/client_io.h"
 #include "sys/client/client_options.h"
 #include "sys/stream/printer.h"
@@ -17,7 +18,8 @@ struct send_options {
 	bool no_wait;
 	bool no_create;
 	bool replace;
-	bool topic; /* `queue` is one */
+	bool topic;  /* `queue` is one */
+	bool spread; /* `queue` has a part in each cell */
 	bool allow_unrouted;
 	bool print_ids;
 	bool pass;
@@ -29,7 +31,8 @@ struct send_options {
 
 struct sender {
 	const struct send_options *o;
-	struct client_io io;
+	struct parts parts;
+	struct pollfd *polls;
 	struct input *in;
 	uint64_t read; /* records that were given to the client, or were bad */
 	uint64_t stored;
@@ -48,21 +51,25 @@ struct sender {
 	int signal;
 	struct printer printer; /* of ids, and of records that are passed on */
 	struct text refused;	/* records that the daemon refused, for --unsent */
+	uint64_t refused_at;	/* number of the first of them */
+	uint64_t refused_last;
 	struct skipped skipped;
 	bool passes_bad; /* what is skipped was skipped by an earlier run */
-	struct waiter waiter;
 	void (*bad_record)(const struct sender *s, uint64_t record, const char *why);
+	void (*dead_letter)(void *part, uint64_t seq);
 	/* Some of those that are passed over were skipped as bad: what has these stays.  0, or errno. */
 	int (*skipped_before)(void *arg, char separator);
 	void *arg;
 };
 
 /*
+ * cells: those that a spread queue has its parts in, NULL: it is no such one.
  * unsent: where the bad records go that are skipped, -1: nowhere; sender_write_unsent() is called for it in
  * the end if there were any.  RMQ_E_USAGE: *why.
  */
-enum rmq_error sender_open(struct sender *s, const struct send_options *o, struct input *in,
-    int unsent, struct reason *why) __attribute__((warn_unused_result));
+enum rmq_error sender_open(struct sender *s, const struct send_options *o,
+    const struct spread *cells, struct input *in, int unsent, struct reason *why)
+    __attribute__((warn_unused_result));
 /* Until everything is stored (and settled, if that is asked for), or it cannot be. */
 void sender_run(struct sender *s, void (*progress)(const struct sender *s));
 void sender_close(struct sender *s);
@@ -73,6 +80,12 @@ enum rmq_error sender_code(const struct sender *s);
 bool sender_keeps_only_bad(const struct sender *s);
 /* Records that were sent and may or may not be stored. */
 uint64_t sender_unknown(const struct sender *s);
+/* Whether it stays, or stayed, for messages to be settled. */
+bool sender_waits(const struct sender *s);
+/* Messages that were waited for and are dead letters now. */
+uint64_t sender_dead_letters(const struct sender *s);
+/* Whether a daemon is there. */
+bool sender_has_daemon(const struct sender *s);
 
 /* Writes all that is not known to be stored, and the rest of stdin, or only what was bad; 0, or errno. */
 int sender_write_unsent(struct sender *s, int fd);

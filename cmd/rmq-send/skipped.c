@@ -64,6 +64,29 @@ static bool follows(const struct skipped_list *l, uint64_t number)
 	return count(l) == l->at || record(l, count(l) - 1).number <= number;
 }
 
+/* In its place by number, which is another one than theirs. */
+static void insert(struct skipped_list *l, uint64_t number, struct slice bytes)
+{
+	size_t n = count(l), i = n;
+	while (i > l->at && record(l, i - 1).number > number)
+		i--;
+	size_t from = begin(l, i), behind = l->bytes.len - from;
+	struct skipped_record r = {number, from + bytes.len};
+	text_put_slice(&l->bytes, bytes);
+	text_put(&l->records, &r, sizeof(r));
+	if (l->bytes.failed || l->records.failed)
+		return;
+	memmove(l->bytes.data + from + bytes.len, l->bytes.data + from, behind);
+	if (bytes.len > 0)
+		memcpy(l->bytes.data + from, bytes.data, bytes.len);
+	for (size_t at = n; at > i; at--) {
+		struct skipped_record later = record(l, at - 1);
+		later.end += bytes.len;
+		memcpy(l->records.data + at * sizeof(r), &later, sizeof(r));
+	}
+	memcpy(l->records.data + i * sizeof(r), &r, sizeof(r));
+}
+
 void skipped_put(struct skipped *k, uint64_t number, struct slice bytes)
 {
 	struct skipped_list *l = follows(&k->here, number) ? &k->here : &k->refused;
@@ -72,11 +95,15 @@ void skipped_put(struct skipped *k, uint64_t number, struct slice bytes)
 		return;
 	bool goes_on = n > l->at && record(l, n - 1).number == number;
 	struct skipped_record r = {number, l->bytes.len + bytes.len};
-	text_put_slice(&l->bytes, bytes);
-	if (goes_on)
-		memcpy(l->records.data + (n - 1) * sizeof(r), &r, sizeof(r));
-	else
-		text_put(&l->records, &r, sizeof(r));
+	if (!follows(l, number)) {
+		insert(l, number, bytes);
+	} else {
+		text_put_slice(&l->bytes, bytes);
+		if (goes_on)
+			memcpy(l->records.data + (n - 1) * sizeof(r), &r, sizeof(r));
+		else
+			text_put(&l->records, &r, sizeof(r));
+	}
 	if (l->bytes.failed || l->records.failed)
 		k->error = ENOMEM;
 }

@@ -15,7 +15,10 @@ struct skipped {
 	bool held;  /* what ends the last one that was written, which may be the input's last */
 	uint64_t last; /* its number */
 	int error;     /* of writing, 0: none */
-	/* Of each the numbers ascend: what the daemon refuses is before what was found bad here meanwhile. */
+	/*
+	 * Of each the numbers ascend: what the daemon refuses is before what was found bad here meanwhile, and
+	 * what several daemons refuse comes in any order.
+	 */
 	struct skipped_list {
 		struct text bytes;
 		struct text records; /* struct skipped_record, of what is in `bytes` */

@@ -377,6 +377,12 @@ void client_remove(
  */
 void client_cut(struct client *c, const struct client_command *cmd, uint32_t from);
 
+/*
+ * Takes the newest command back, if it is a SEND that the daemon has not taken and is not being sent: because
+ * it has not flown, or was refused for want of room.  Its buffer, which is the caller's; NULL: it is none.
+ */
+struct sendbuf *client_take_back(struct client *c, void **tag);
+
 /* The oldest unanswered command; the others follow by `next`. */
 const struct client_command *client_oldest(const struct client *c);
 /* How many there are. */

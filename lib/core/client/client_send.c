@@ -459,6 +459,22 @@ static void go_back(struct client *c)
 	c->flying_bytes = 0;
 }
 
+struct sendbuf *client_take_back(struct client *c, void **tag)
+{
+	struct client_command *before = NULL, *cmd = c->newest;
+	if (!cmd || cmd->type != WIRE_TYPE_SEND || cmd->flown || cmd->staged)
+		return NULL;
+	if (cmd != c->oldest)
+		for (before = c->oldest; before->next != cmd;)
+			before = before->next;
+	(void)unlink_behind(c, before);
+	struct sendbuf *buf = cmd->buf;
+	*tag = cmd->tag;
+	cmd->buf = NULL;
+	command_free(cmd);
+	return buf;
+}
+
 const struct client_command *client_oldest(const struct client *c)
 {
 	return c->oldest;
