@@ -11,317 +11,7 @@
 #include <cmocka.h>
 
 #include "core/broker/broker_state.h"
-#include "core/wire/journal_wire.h"
-#include "memory_log.h"
-
-#define RECORDS_MAX 6000
-#define OUT_MAX	    (4u << 20)
-
-static struct world {
-	struct broker *broker;
-	struct memory_record log[RECORDS_MAX + 1]; /* by index */
-	struct memory_log journaled;
-	uint64_t last; /* newest durable */
-	uint64_t appended;
-	uint64_t base;
-	uint64_t barrier;
-	uint64_t checkpoint;
-	uint64_t lease_ms;
-	uint64_t n; /* commands of connection 1 */
-	uint64_t starts;
-	uint8_t out[OUT_MAX]; /* what that was sent */
-	size_t out_len;
-	bool closed;
-} worlds[2], *w; /* w: the one that is spoken to */
-static uint64_t wall_ms;
-
-#define X (&worlds[0])
-#define Y (&worlds[1])
-
-static struct slice token(void)
-{
-	return slice_str("0123456789abcdef");
-}
-
-static void on_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
-{
-	struct world *x = arg;
-	x->appended = x->base + n;
-	assert_true(x->appended <= RECORDS_MAX);
-	memory_record_set(&x->log[x->appended], kind, payload);
-}
-
-static void on_barrier(void *arg, uint64_t id)
-{
-	((struct world *)arg)->barrier = id;
-}
-
-static void on_hole(void *arg, uint64_t checkpoint, struct slice ranges)
-{
-	struct world *x = arg;
-	memory_log_dig(&x->journaled, checkpoint, ranges);
-}
-
-static void on_reserve(void *arg, uint64_t bytes)
-{
-	(void)arg, (void)bytes;
-}
-
-static void on_send(void *arg, uint64_t conn, struct slice frames)
-{
-	struct world *x = arg;
-	(void)conn;
-	assert_true(x->out_len + frames.len <= OUT_MAX);
-	if (frames.len > 0)
-		memcpy(x->out + x->out_len, frames.data, frames.len);
-	x->out_len += frames.len;
-}
-
-static void on_deliverable(void *arg, uint64_t conn)
-{
-	(void)arg, (void)conn;
-}
-
-static void on_close(void *arg, uint64_t conn)
-{
-	(void)conn;
-	((struct world *)arg)->closed = true;
-}
-
-static struct broker *broker_of(struct world *x)
-{
-	struct broker_host host = {
-	    x, on_append, on_barrier, on_hole, on_reserve, on_send, on_deliverable, on_close};
-	return broker_new(&host);
-}
-
-static struct broker *recovered(struct world *x)
-{
-	struct broker_log log = {&x->journaled, memory_log_read, memory_log_next};
-	struct broker *b = broker_of(x);
-	uint64_t at;
-	assert_int_equal(broker_recover(b, &log, x->checkpoint, x->last, &at), RMQ_E_OK);
-	return b;
-}
-
-static void begin(void)
-{
-	broker_now(w->broker, (struct lease_time){w->lease_ms}, (struct wall_time){wall_ms});
-}
-
-static void pull(void)
-{
-	static uint8_t memory[DELIVERY_MEMORY];
-	struct delivery d;
-	struct delivery_cursor c;
-	struct delivery_frame f;
-	while (broker_next_delivery(w->broker, 1, &d)) {
-		struct memory_record *r = &w->log[d.index];
-		enum rmq_error err;
-		uint64_t bytes = 0;
-		assert_true(d.index > 0 && d.index <= w->last && !r->hole);
-		assert_int_equal(
-		    delivery_open(&d, slice_of(r->payload, r->len), memory, &c), RMQ_E_OK);
-		while (!(err = delivery_next(&c, &f))) {
-			bytes += delivery_bytes(&f);
-			on_send(w, 1, slice_of(f.head, f.head_len));
-			on_send(w, 1, f.attributes);
-			on_send(w, 1, f.ends);
-			on_send(w, 1, f.blob);
-		}
-		assert_int_equal(err, RMQ_E_NOTHING);
-		broker_delivered(w->broker, 1, &d, bytes);
-	}
-}
-
-static void store(void)
-{
-	if (w->appended > w->last) {
-		uint64_t first = w->last + 1;
-		w->last = w->appended;
-		for (uint64_t i = first; i <= w->last; i++)
-			if (w->log[i].kind == RECORD_END)
-				w->checkpoint = i;
-		broker_stored(
-		    w->broker, first - w->base, (uint32_t)(w->last - first + 1), first);
-	}
-	if (w->barrier) {
-		uint64_t barrier = w->barrier;
-		w->barrier = 0;
-		broker_barrier_done(w->broker, barrier);
-	}
-	pull();
-}
-
-/* Turns until nothing is outstanding. */
-static void run(void)
-{
-	for (int i = 0; i < 2000; i++) {
-		begin();
-		broker_heard(w->broker, (struct lease_time){w->lease_ms});
-		broker_flush(w->broker);
-		if (!broker_pending(w->broker) && !broker_checkpointing(w->broker)) {
-			pull();
-			return;
-		}
-		store();
-	}
-	fail_msg("the broker does not come to rest");
-}
-
-static void start(void)
-{
-	uint8_t secret[SESSION_SECRET_SIZE] = {
-	    (uint8_t)(w->starts + 1), w == X ? 7 : 9, (uint8_t)w->lease_ms};
-	begin();
-	broker_start(w->broker, (uint32_t)++w->starts, secret);
-	broker_room(w->broker, 0, 1 << 30);
-}
-
-static uint8_t scratch[FRAME_HEADER_SIZE + FRAME_PAYLOAD_MAX];
-
-static void input(const struct writer *in)
-{
-	struct frame f;
-	size_t used;
-	assert_false(in->full);
-	assert_int_equal(frame_parse(slice_of(in->p, in->len), &f, &used), RMQ_E_OK);
-	begin();
-	broker_frame(w->broker, 1, &f);
-}
-
-#define INPUT(name, ...) \
-	do { \
-		struct writer in_ = writer_of(scratch, sizeof(scratch)); \
-		wire_put_##name(&in_, &(struct wire_##name){__VA_ARGS__}); \
-		input(&in_); \
-	} while (0)
-
-/* The next frame that came; false: none. */
-static bool next(struct frame *f)
-{
-	static uint8_t copy[2 * FRAME_PAYLOAD_MAX];
-	size_t used;
-	assert_int_equal(frame_parse(slice_of(w->out, w->out_len), f, &used), RMQ_E_OK);
-	if (used == 0)
-		return false;
-	assert_true(used <= sizeof(copy));
-	memcpy(copy, f->payload.data, f->payload.len);
-	f->payload.data = copy;
-	memmove(w->out, w->out + used, w->out_len - used);
-	w->out_len -= used;
-	return true;
-}
-
-static struct slice expect(uint8_t type)
-{
-	struct frame f;
-	assert_true(next(&f));
-	if (f.type != type) {
-		struct wire_failed failed;
-		print_message("got %s\n", wire_name(f.type));
-		if (f.type == WIRE_TYPE_FAILED && wire_failed_decode(f.payload, &failed))
-			print_message("%d %.*s\n", failed.code, (int)failed.text.len,
-			    (const char *)failed.text.data);
-	}
-	assert_int_equal(f.type, type);
-	return f.payload;
-}
-
-#define EXPECT(NAME, name, var) \
-	struct wire_##name var; \
-	assert_true(wire_##name##_decode(expect(WIRE_TYPE_##NAME), &var))
-
-static void failed_with(enum rmq_error code)
-{
-	run();
-	EXPECT(FAILED, failed, m);
-	assert_int_equal(m.code, code);
-}
-
-static void done(void)
-{
-	run();
-	expect(WIRE_TYPE_DONE);
-}
-
-static void hello(void)
-{
-	begin();
-	w->out_len = 0;
-	w->n = 0;
-	w->closed = false;
-	broker_connect(w->broker, 1);
-	broker_owner(w->broker, 1, slice_str(""), 1000);
-	INPUT(hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
-	run();
-	expect(WIRE_TYPE_WELCOME);
-}
-
-#define NUMBERS ++w->n, w->n - 1
-
-/* Kills the daemon: what is not stored is lost, the rest is found again. */
-static void restart(void)
-{
-	uint64_t before = broker_digest(w->broker);
-	for (uint64_t i = w->last + 1; i <= w->appended; i++)
-		free(w->log[i].payload);
-	w->appended = w->last;
-	w->base = w->last;
-	w->barrier = 0;
-	broker_free(w->broker);
-	w->broker = recovered(w);
-	assert_int_equal(broker_digest(w->broker), before);
-	w->lease_ms = broker_lease_time(w->broker).ms;
-	start();
-	run();
-	hello();
-}
-
-static void checkpoint(void)
-{
-	broker_checkpoint(w->broker);
-	run();
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	memset(worlds, 0, sizeof(worlds));
-	wall_ms = 1000000;
-	for (w = X; w <= Y; w++) {
-		w->journaled = (struct memory_log){w->log, &w->last};
-		/* Each counts the time of its leases for itself. */
-		w->lease_ms = w == X ? 500000 : 1000;
-		w->broker = broker_of(w);
-		start();
-		hello();
-	}
-	w = X;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	for (w = X; w <= Y; w++) {
-		broker_free(w->broker);
-		for (uint64_t i = 1; i <= w->appended; i++)
-			free(w->log[i].payload);
-	}
-	return 0;
-}
-
-static void pass(uint64_t ms)
-{
-	struct world *before = w;
-	wall_ms += ms;
-	for (w = X; w <= Y; w++) {
-		w->lease_ms += ms;
-		run();
-	}
-	w = before;
-}
+#include "two_cells.h"
 
 /* ---- what is in a queue ---- */
 
@@ -390,12 +80,12 @@ static void sent_large(const char *queue, uint32_t bytes, struct slice attribute
 	uint8_t list[256];
 	struct writer tags = writer_of(list, sizeof(list));
 	tags_put(&tags, SEND_TAG_ATTRIBUTES, attributes);
-	w->n++;
+	LINE->n++;
 	for (uint32_t part = 0, at = 0; at < bytes; part++) {
 		uint32_t len = bytes - at < 60000 ? bytes - at : 60000;
 		memset(data, 'a' + (int)part, len);
 		at += len;
-		INPUT(send, w->n, w->n - 1,
+		INPUT(send, LINE->n, LINE->n - 1,
 		    (uint8_t)(SEND_CHUNK | (at < bytes ? SEND_MORE : 0)), part,
 		    slice_str(queue), part == 0 ? slice_of(tags.p, tags.len) : NO_TAGS,
 		    slice_of(data, len));
@@ -885,10 +575,10 @@ static void numbers_that_do_not_rise_are_refused(void **state)
 	done();
 	arrive(7, 0, NO_TAGS, lines(3, NO_TAGS, 'm'));
 	failed_with(RMQ_E_OUT_OF_ORDER);
-	w->n--;
+	LINE->n--;
 	arrive(SEQ_MAX, 0, NO_TAGS, lines(3, NO_TAGS, 'm'));
 	failed_with(RMQ_E_OUT_OF_ORDER);
-	w->n--;
+	LINE->n--;
 	arrive(10, 0, NO_TAGS, lines(1, NO_TAGS, 'm'));
 	done();
 	assert_int_equal(queue_total(hidden()), 4);
@@ -903,17 +593,17 @@ static void who_has_no_copy_brings_nothing(void **state)
 	w = Y;
 	arrive(1, 0, NO_TAGS, lines(3, NO_TAGS, 'm'));
 	failed_with(RMQ_E_STALE);
-	w->n--;
+	LINE->n--;
 	INPUT(arrive_state, NUMBERS, WITH_SETTINGS, slice_str("q"), token(), NO_TAGS,
 	    slice_str(""));
 	failed_with(RMQ_E_STALE);
-	w->n--;
+	LINE->n--;
 	move_in(MOVE_IN_BEGIN);
 	w = Y;
 	INPUT(arrive, NUMBERS, 0, 0, slice_str("q"), slice_str("another token 16"), 1, 0, 5, 0,
 	    slice_str(""), NO_TAGS, lines(3, NO_TAGS, 'm'));
 	failed_with(RMQ_E_STALE);
-	w->n--;
+	LINE->n--;
 	INPUT(arrive, NUMBERS, 0, 0, slice_str("r"), token(), 1, 0, 5, 0, slice_str(""),
 	    NO_TAGS, lines(3, NO_TAGS, 'm'));
 	failed_with(RMQ_E_STALE);
@@ -925,7 +615,7 @@ static void ends(void)
 {
 	run();
 	expect(WIRE_TYPE_ERROR);
-	assert_true(w->closed);
+	assert_true(LINE->closed);
 	broker_disconnect(w->broker, 1);
 	hello();
 	assert_int_equal(queue_total(hidden()), 1);
@@ -934,12 +624,12 @@ static void ends(void)
 static void frames_that_no_mover_sends_are_refused_whole(void **state)
 {
 	static const char *const bad[] = {
-	    "\3\0\1\0\3",		   /* an origin without a name */
-	    "\5\0\2\0\1\0",		   /* redrives of two bytes */
-	    "\7\0\1\0\1",		   /* a flag with a value */
+	    "\3\0\1\0\3",		    /* an origin without a name */
+	    "\5\0\2\0\1\0",		    /* redrives of two bytes */
+	    "\7\0\1\0\1",		    /* a flag with a value */
 	    "\11\0\11\0\0\0\0\0\0\0\0\0\1", /* expiry at no time */
 	    "\11\0\11\0\1\0\0\0\0\0\0\0\2", /* … and by neither */
-	    "\1\0\2\0\1\0",		   /* attributes that are cut */
+	    "\1\0\2\0\1\0",		    /* attributes that are cut */
 	};
 	static const uint8_t lens[] = {5, 6, 5, 13, 13, 6};
 	uint8_t priority = 8;
@@ -966,10 +656,10 @@ static void frames_that_no_mover_sends_are_refused_whole(void **state)
 	attributes = shared(200, "x", 1);
 	arrive(2, 0, NO_TAGS, lines(1, attributes, 'm'));
 	failed_with(RMQ_E_VERSION);
-	w->n--;
+	LINE->n--;
 	arrive(2, 64, NO_TAGS, lines(1, NO_TAGS, 'm'));
 	failed_with(RMQ_E_VERSION);
-	w->n--;
+	LINE->n--;
 	for (uint8_t what = WITH_SETTINGS; what <= WITH_POSITIONS; what++) {
 		INPUT(arrive_state, NUMBERS, what, slice_str("q"), token(), NO_TAGS,
 		    slice_str("x"));
@@ -1004,16 +694,16 @@ static void pieces_of_a_large_message_come_one_after_the_other(void **state)
 	    0, slice_str(""), NO_TAGS, slice_of(data, 50000))
 	PIECE(1, SEND_MORE);
 	failed_with(RMQ_E_OUT_OF_ORDER);
-	w->n--;
+	LINE->n--;
 	PIECE(0, SEND_MORE);
 	done();
 	PIECE(2, SEND_MORE);
 	failed_with(RMQ_E_OUT_OF_ORDER);
-	w->n--;
+	LINE->n--;
 	/* The first one has gone with it. */
 	PIECE(1, 0);
 	failed_with(RMQ_E_OUT_OF_ORDER);
-	w->n--;
+	LINE->n--;
 	PIECE(0, SEND_MORE);
 	done();
 	checkpoint();
@@ -1047,13 +737,13 @@ static void what_was_sent_there_is_known_here(void **state)
 	    lines(3, each(ATTRIBUTE_ID, 3, 'i'), 'i'));
 	run();
 	expect(WIRE_TYPE_KNOWN);
-	w->n--;
+	LINE->n--;
 	sent("q", 3, each(ATTRIBUTE_ID, 3, 'n'), 'n');
 	INPUT(send, NUMBERS, 0, 0, slice_str("q"), NO_TAGS,
 	    lines(3, each(ATTRIBUTE_ID, 3, 'n'), 'n'));
 	run();
 	expect(WIRE_TYPE_KNOWN);
-	w->n--;
+	LINE->n--;
 	/* No lease here has the number of one there. */
 	assert_true(take("q", 1, &first) > lease);
 	assert_int_equal(first, 2);
@@ -1149,13 +839,18 @@ int main(void)
 		a_queue_that_arrives_survives_checkpoints, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_queue_that_arrives_survives_both, setup, teardown),
-	    cmocka_unit_test_setup_teardown(numbers_that_do_not_rise_are_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		numbers_that_do_not_rise_are_refused, setup, teardown),
 	    cmocka_unit_test_setup_teardown(who_has_no_copy_brings_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(frames_that_no_mover_sends_are_refused_whole, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_copy_that_lacks_messages_is_not_counted, setup, teardown),
-	    cmocka_unit_test_setup_teardown(pieces_of_a_large_message_come_one_after_the_other, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		frames_that_no_mover_sends_are_refused_whole, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_copy_that_lacks_messages_is_not_counted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		pieces_of_a_large_message_come_one_after_the_other, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_was_sent_there_is_known_here, setup, teardown),
-	    cmocka_unit_test_setup_teardown(a_copy_that_is_dropped_leaves_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_copy_that_is_dropped_leaves_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(sparse_records_of_a_copy_move, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

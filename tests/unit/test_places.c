@@ -1,0 +1,774 @@
+/*
+ * Cells: where a queue lives, who is led away, and the steps by which it goes and comes, as the queue core
+ * takes them.  What goes with a queue is in test_arrive.c.
+ */
+#include <stdio.h>
+
+#include "core/base/level.h"
+#include "two_cells.h"
+
+#define TOKEN  slice_str("0123456789abcdef")
+#define OTHER  slice_str("fedcba9876543210")
+#define CELL_Y slice_str("y")
+
+static struct cells list;
+
+static int setup_cells(void **state)
+{
+	const char *why;
+	assert_int_equal(
+	    cells_parse(&list, slice_str("x=unix:/x,h:1;y=h:2,exec:run,unix:/y"), &why),
+	    RMQ_E_OK);
+	setup(state);
+	broker_cells(X->broker, &list, slice_str("x"));
+	broker_cells(Y->broker, &list, slice_str("y"));
+	return 0;
+}
+
+/* The same daemon after a crash, which was told of cells again. */
+static void crash(void)
+{
+	restart();
+	broker_cells(w->broker, &list, w == X ? slice_str("x") : slice_str("y"));
+}
+
+static void say_hello(uint64_t of, struct world *x)
+{
+	w = x;
+	conn = of;
+	hello();
+}
+
+/* One message, with the answer still to come. */
+static void send(const char *queue, uint8_t flags, struct slice tags)
+{
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'm', '\n'};
+	INPUT(send, NUMBERS, flags, 0, slice_str(queue), tags, slice_of(batch, sizeof(batch)));
+	run();
+}
+
+static void sent(const char *queue)
+{
+	send(queue, 0, NO_TAGS);
+	expect(WIRE_TYPE_SENT);
+}
+
+static void move_out(uint8_t step, const char *queue, struct slice token)
+{
+	INPUT(move_out, NUMBERS, step, slice_str(queue),
+	    step == MOVE_OUT_GONE ? CELL_Y : slice_str(""), token, NO_TAGS);
+}
+
+static void move_in(uint8_t step, const char *queue, struct slice token)
+{
+	INPUT(move_in, NUMBERS, step, slice_str(queue), token, NO_TAGS);
+}
+
+static void refused(enum rmq_error code)
+{
+	failed_with(code);
+	/* Its number is free. */
+	LINE->n--;
+}
+
+static void moved(const char *queue, const char *cell, struct slice token, const char *servers)
+{
+	EXPECT(MOVED, moved, m);
+	struct slice told = slice_str("");
+	(void)tags_find(m.tags, MOVED_TAG_SERVERS, &told);
+	assert_true(slice_eq(m.queue, slice_str(queue)));
+	assert_true(slice_eq(m.cell, slice_str(cell)));
+	assert_true(slice_eq(m.token, token));
+	assert_true(slice_eq(told, slice_str(servers)));
+}
+
+static void nothing_more(void)
+{
+	struct frame f;
+	run();
+	assert_false(next(&f));
+}
+
+static struct queue *named(const char *name)
+{
+	return broker_queue_named(w->broker, slice_str(name));
+}
+
+/* What is at home in y, and in x, whatever its hash. */
+#define IN_Y "q.at.y"
+#define IN_X "q.at.x"
+
+static void who_asks_for_what_lives_elsewhere_is_led_there(void **state)
+{
+	(void)state;
+	send(IN_Y, 0, NO_TAGS);
+	moved(IN_Y, "y", slice_str(""), "h:2,unix:/y");
+	refused(RMQ_E_ELSEWHERE);
+	send(IN_Y ".dead", 0, NO_TAGS);
+	moved(IN_Y ".dead", "y", slice_str(""), "h:2,unix:/y");
+	refused(RMQ_E_ELSEWHERE);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_Y), NO_TAGS);
+	run();
+	expect(WIRE_TYPE_MOVED);
+	EXPECT(SUB_FAILED, sub_failed, sub);
+	assert_int_equal(sub.code, RMQ_E_ELSEWHERE);
+	/* What is answered by rows is answered by that alone. */
+	INPUT(peek, 1, STATES, 0, 1, slice_str(IN_Y));
+	run();
+	expect(WIRE_TYPE_MOVED);
+	nothing_more();
+	assert_null(named(IN_Y));
+	/* What is for other cells is this cell's, and so is a topic. */
+	sent(IN_Y ".away");
+	send("a.topic", SEND_TOPIC | SEND_ALLOW_UNROUTED, NO_TAGS);
+	expect(WIRE_TYPE_DONE);
+	sent(IN_X);
+	sent(IN_X ".dead");
+}
+
+static void who_cannot_go_is_refused_alone(void **state)
+{
+	(void)state;
+	w->broker->conns.rbh_root->features = WIRE_FEATURE_PING;
+	send(IN_Y, 0, NO_TAGS);
+	refused(RMQ_E_ELSEWHERE);
+	INPUT(peek, 1, STATES, 0, 1, slice_str(IN_Y));
+	run();
+	EXPECT(PEEK_END, peek_end, end);
+	assert_int_equal(end.code, RMQ_E_ELSEWHERE);
+}
+
+static void who_comes_from_another_machine_is_told_no_socket_of_this_one(void **state)
+{
+	(void)state;
+	broker_owner(w->broker, 1, slice_str("n1"), 1000);
+	send(IN_Y, 0, NO_TAGS);
+	moved(IN_Y, "y", slice_str(""), "h:2");
+}
+
+static void a_queue_that_is_here_stays_when_others_are_told_to_be_its_home(void **state)
+{
+	struct slice one;
+	(void)state;
+	w->broker->cells = NULL;
+	sent(IN_Y);
+	sent(IN_Y ".dead");
+	sent(IN_X);
+	assert_int_equal(broker_strays(w->broker, &one), 0);
+	broker_cells(w->broker, &list, slice_str("x"));
+	sent(IN_Y);
+	assert_int_equal(broker_strays(w->broker, &one), 1);
+	assert_true(slice_eq(one, slice_str(IN_Y)));
+}
+
+/* ---- held ---- */
+
+static void hold(const char *queue)
+{
+	move_out(MOVE_OUT_HOLD, queue, TOKEN);
+	done();
+}
+
+static void freeze(const char *queue)
+{
+	hold(queue);
+	move_out(MOVE_OUT_FREEZE, queue, TOKEN);
+	done();
+}
+
+static uint32_t delivered(void)
+{
+	struct frame f;
+	uint32_t count = 0;
+	run();
+	while (next(&f))
+		count += f.type == WIRE_TYPE_DELIVER;
+	return count;
+}
+
+static void what_is_held_is_neither_handed_out_nor_taken_out(void **state)
+{
+	static const uint8_t one[8] = {1}, range[12] = {1, [8] = 1};
+	(void)state;
+	sent(IN_X);
+	sent("other");
+	say_hello(2, X);
+	hold(IN_X);
+	conn = 1;
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	INPUT(credit, 1, 10, 1 << 20, 7);
+	assert_int_equal(delivered(), 0);
+	INPUT(queue_purge, NUMBERS, slice_str(IN_X));
+	refused(RMQ_E_BUSY);
+	INPUT(queue_remove, NUMBERS, REMOVE_FORCE, slice_str(IN_X));
+	refused(RMQ_E_BUSY);
+	INPUT(cancel, NUMBERS, slice_str(IN_X), NO_TAGS, slice_of(one, sizeof(one)));
+	refused(RMQ_E_BUSY);
+	INPUT(transfer, 1, 0, 0, slice_str(IN_X), slice_str("other"), NO_TAGS,
+	    slice_of(range, sizeof(range)));
+	run();
+	EXPECT(TRANSFERRED, transferred, t);
+	assert_int_equal(t.code, RMQ_E_BUSY);
+	send(IN_X, SEND_REPLACE, NO_TAGS);
+	refused(RMQ_E_PAUSED);
+	sent(IN_X);
+	/* Its dead letters are held with it, also if they are the first ones. */
+	sent(IN_X ".dead");
+	assert_true(named(IN_X ".dead")->is_held);
+	/* As long as that connection lasts. */
+	broker_disconnect(w->broker, 2);
+	assert_int_equal(delivered(), 2);
+	assert_false(named(IN_X ".dead")->is_held);
+}
+
+static void what_is_frozen_takes_nothing(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	say_hello(2, X);
+	freeze(IN_X);
+	conn = 1;
+	send(IN_X, 0, NO_TAGS);
+	refused(RMQ_E_PAUSED);
+	INPUT(bind, NUMBERS, 0, slice_str(IN_X), slice_str("a"), NO_TAGS);
+	refused(RMQ_E_BUSY);
+	conn = 2;
+	move_out(MOVE_OUT_LET_GO, IN_X, TOKEN);
+	done();
+	conn = 1;
+	run();
+	expect(WIRE_TYPE_ROOM);
+	sent(IN_X);
+}
+
+static void one_connection_alone_moves_a_queue(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	hold(IN_X);
+	say_hello(2, X);
+	move_out(MOVE_OUT_HOLD, IN_X, OTHER);
+	refused(RMQ_E_BUSY);
+	move_out(MOVE_OUT_FREEZE, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	conn = 1;
+	/* Not before it is frozen, and under one token. */
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	move_out(MOVE_OUT_FREEZE, IN_X, OTHER);
+	refused(RMQ_E_STALE);
+	move_out(MOVE_OUT_FREEZE, IN_X, TOKEN);
+	done();
+	move_out(MOVE_OUT_GONE, IN_X, OTHER);
+	refused(RMQ_E_STALE);
+	assert_non_null(named(IN_X));
+}
+
+static void a_hold_that_went_with_its_connection_is_not_confirmed_again(void **state)
+{
+	uint64_t session;
+	(void)state;
+	sent(IN_X);
+	hold(IN_X);
+	session = broker_session(w->broker, 1);
+	uint64_t n = LINE->n;
+	uint8_t token[SESSION_TOKEN_SIZE], bytes[4 + SESSION_TOKEN_SIZE];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	owner_token(
+	    broker_session_find(w->broker, session)->owner, w->broker->secret, session, token);
+	tags_put(&tags, HELLO_TAG_TOKEN, slice_of(token, sizeof(token)));
+	broker_disconnect(w->broker, 1);
+	conn = 2;
+	broker_connect(w->broker, 2);
+	broker_owner(w->broker, 2, slice_str(""), 1000);
+	INPUT(hello, WIRE_HELLO_VERSIONS, session, n - 1, slice_of(tags.p, tags.len));
+	run();
+	expect(WIRE_TYPE_WELCOME);
+	INPUT(
+	    move_out, n, n - 1, MOVE_OUT_HOLD, slice_str(IN_X), slice_str(""), TOKEN, NO_TAGS);
+	failed_with(RMQ_E_STALE);
+}
+
+/* ---- gone ---- */
+
+static void what_is_leased_or_was_made_since_does_not_go(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	INPUT(credit, 1, 10, 1 << 20, 7);
+	assert_int_equal(delivered(), 1);
+	say_hello(2, X);
+	freeze(IN_X);
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	refused(RMQ_E_NOT_EMPTY);
+	freeze("new.at.x");
+	conn = 1;
+	sent("new.at.x");
+	conn = 2;
+	move_out(MOVE_OUT_GONE, "new.at.x", TOKEN);
+	refused(RMQ_E_NOT_EMPTY);
+}
+
+static void gone(const char *queue)
+{
+	freeze(queue);
+	move_out(MOVE_OUT_GONE, queue, TOKEN);
+	done();
+}
+
+static void who_asks_for_what_has_gone_is_told_the_token(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	sent(IN_X ".dead");
+	gone(IN_X);
+	for (int i = 0; i < 3; i++) {
+		send(IN_X, 0, NO_TAGS);
+		moved(IN_X, "y", TOKEN, "h:2,unix:/y");
+		refused(RMQ_E_ELSEWHERE);
+		INPUT(settle, NUMBERS, VERB_SETTLE, 0, 0, 7, slice_str(IN_X), slice_str(""),
+		    NO_TAGS, slice_of("\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0", 20));
+		run();
+		moved(IN_X, "y", TOKEN, "h:2,unix:/y");
+		refused(RMQ_E_ELSEWHERE);
+		assert_null(named(IN_X));
+		assert_null(named(IN_X ".dead"));
+		/* Nothing of it is left, but where it is. */
+		assert_int_equal(w->broker->queues_count, 0);
+		if (i == 1)
+			checkpoint();
+		crash();
+	}
+}
+
+static void those_who_wait_for_what_goes_are_led_there(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	INPUT(watch, 9, WATCH_ABOVE, 5, slice_str(IN_X));
+	say_hello(2, X);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	run();
+	expect(WIRE_TYPE_SUBSCRIBED);
+	say_hello(3, X);
+	gone(IN_X);
+	conn = 1;
+	moved(IN_X, "y", TOKEN, "h:2,unix:/y");
+	nothing_more();
+	conn = 2;
+	moved(IN_X, "y", TOKEN, "h:2,unix:/y");
+	EXPECT(SUB_FAILED, sub_failed, m);
+	assert_int_equal(m.code, RMQ_E_ELSEWHERE);
+}
+
+static void a_command_that_was_taken_is_answered_though_its_queue_has_gone(void **state)
+{
+	static const uint8_t batch[] = {1, 0, 0, 0, 2, 0, 'm', '\n'};
+	(void)state;
+	sent(IN_X);
+	uint64_t n = LINE->n;
+	say_hello(2, X);
+	gone(IN_X);
+	conn = 1;
+	INPUT(send, n, n - 1, 0, 0, slice_str(IN_X), NO_TAGS, slice_of(batch, sizeof(batch)));
+	run();
+	EXPECT(SENT, sent, m);
+	assert_int_equal(m.n, n);
+}
+
+/* How many records hold the event. */
+static uint32_t records_with(uint8_t type, uint64_t *index)
+{
+	uint32_t count = 0;
+	for (uint64_t i = 1; i <= w->last; i++) {
+		struct events_header h;
+		struct event_iter it;
+		struct event e;
+		struct slice payload = slice_of(w->log[i].payload, w->log[i].len);
+		if (w->log[i].kind != RECORD_EVENTS || w->log[i].hole)
+			continue;
+		assert_int_equal(events_open(payload, &h, &it), RMQ_E_OK);
+		bool has = false;
+		while (!event_next(&it, &e))
+			has |= e.type == type;
+		count += has;
+		if (has)
+			*index = i;
+	}
+	return count;
+}
+
+static void that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces(void **state)
+{
+	uint64_t placed = 0, left = 1;
+	struct space_limits limits = w->broker->ledger.limits;
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		sent(IN_X);
+	sent(IN_X ".dead");
+	limits.turn_steps = 4;
+	w->broker->ledger.limits = limits;
+	freeze(IN_X);
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	/* One turn, and the daemon is no more. */
+	begin();
+	broker_flush(w->broker);
+	store();
+	assert_int_equal(records_with(EVENT_TYPE_PLACED, &placed), 1);
+	assert_int_equal(records_with(EVENT_TYPE_LEAVE, &left), 1);
+	assert_int_equal(placed, left);
+	assert_true(w->broker->queues_count > 0);
+	checkpoint();
+	crash();
+	run();
+	assert_int_equal(w->broker->queues_count, 0);
+	send(IN_X, 0, NO_TAGS);
+	moved(IN_X, "y", TOKEN, "h:2,unix:/y");
+}
+
+static void only_base_names_move_and_only_to_cells_of_the_list(void **state)
+{
+	(void)state;
+	move_out(MOVE_OUT_HOLD, IN_X ".dead", TOKEN);
+	refused(RMQ_E_USAGE);
+	move_out(MOVE_OUT_HOLD, "sub-1-1", TOKEN);
+	refused(RMQ_E_USAGE);
+	freeze(IN_X);
+	INPUT(
+	    move_out, NUMBERS, MOVE_OUT_GONE, slice_str(IN_X), slice_str("z"), TOKEN, NO_TAGS);
+	refused(RMQ_E_USAGE);
+	INPUT(
+	    move_out, NUMBERS, MOVE_OUT_GONE, slice_str(IN_X), slice_str("x"), TOKEN, NO_TAGS);
+	refused(RMQ_E_USAGE);
+}
+
+static void nothing_of_cells_is_written_below_their_level(void **state)
+{
+	(void)state;
+	broker_level(w->broker, LEVEL_CELLS - 1);
+	move_out(MOVE_OUT_HOLD, IN_X, TOKEN);
+	refused(RMQ_E_VERSION);
+	move_in(MOVE_IN_BEGIN, IN_Y, TOKEN);
+	refused(RMQ_E_VERSION);
+}
+
+/* ---- copies ---- */
+
+/* The copy has a queue with one message, as arrive makes it. */
+static struct queue *copy_of(const char *base, struct slice token)
+{
+	struct slice name = slice_str(base);
+	struct queue *q = broker_arriving_queue(w->broker, name, token);
+	if (q)
+		return q;
+	assert_int_equal(broker_arriving_may(w->broker, name, token), RMQ_E_OK);
+	begin();
+	q = broker_arriving_make(w->broker, name, token, broker_conn(w->broker, conn)->owner);
+	run();
+	return q;
+}
+
+static void begin_copy(const char *base, struct slice token)
+{
+	move_in(MOVE_IN_BEGIN, base, token);
+	done();
+	(void)copy_of(base, token);
+}
+
+static void a_copy_is_nobodys_until_its_token_opens_it(void **state)
+{
+	(void)state;
+	w = Y;
+	begin_copy(IN_X, TOKEN);
+	begin_copy(IN_X, OTHER);
+	for (int i = 0; i < 2; i++) {
+		assert_null(named(IN_X));
+		send(IN_X, 0, NO_TAGS);
+		moved(IN_X, "x", slice_str(""), "unix:/x,h:1");
+		refused(RMQ_E_ELSEWHERE);
+		INPUT(came, slice_str(IN_X), slice_str("0000000000000000"), NO_TAGS);
+		INPUT(list, 1, 10, slice_str(""), slice_str("*"));
+		run();
+		expect(WIRE_TYPE_LIST_END);
+		checkpoint();
+		crash();
+	}
+	uint32_t id = copy_of(IN_X, TOKEN)->id;
+	INPUT(came, slice_str(IN_X ".dead"), TOKEN, NO_TAGS);
+	run();
+	assert_int_equal(named(IN_X)->id, id);
+	sent(IN_X);
+	/* The other copy went with that; and who comes later comes to what is there. */
+	assert_int_equal(w->broker->queues_count, 1);
+	INPUT(came, slice_str(IN_X), TOKEN, NO_TAGS);
+	INPUT(came, slice_str(IN_X), OTHER, NO_TAGS);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	crash();
+	sent(IN_X);
+	assert_int_equal(queue_total(named(IN_X)), 2);
+}
+
+static void steps_of_who_has_no_copy_are_refused(void **state)
+{
+	(void)state;
+	w = Y;
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	begin_copy(IN_X, TOKEN);
+	begin_copy(IN_X, TOKEN);
+	move_in(MOVE_IN_OPEN, IN_X, OTHER);
+	refused(RMQ_E_STALE);
+	move_in(MOVE_IN_DROP, IN_X, TOKEN);
+	done();
+	run();
+	assert_int_equal(w->broker->queues_count, 0);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	sent(IN_Y);
+	move_in(MOVE_IN_BEGIN, IN_Y, TOKEN);
+	refused(RMQ_E_EXISTS);
+	for (char c = 'a'; c < 'a' + (char)COPIES_OF_ONE; c++) {
+		char bytes[CELL_TOKEN_SIZE];
+		memset(bytes, c, sizeof(bytes));
+		begin_copy(IN_X, slice_of(bytes, sizeof(bytes)));
+	}
+	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+	refused(RMQ_E_LIMIT);
+}
+
+static void nothing_is_made_beside_a_copy(void **state)
+{
+	(void)state;
+	w = Y;
+	w->broker->cells = NULL;
+	begin_copy(IN_X, TOKEN);
+	send(IN_X, 0, NO_TAGS);
+	refused(RMQ_E_PAUSED);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	run();
+	EXPECT(SUB_FAILED, sub_failed, m);
+	assert_int_equal(m.code, RMQ_E_PAUSED);
+	move_in(MOVE_IN_DROP, IN_X, TOKEN);
+	done();
+	sent(IN_X);
+}
+
+static void a_copy_that_has_moved_on_is_followed(void **state)
+{
+	(void)state;
+	w = Y;
+	begin_copy(IN_X, TOKEN);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	move_out(MOVE_OUT_HOLD, IN_X, OTHER);
+	done();
+	move_out(MOVE_OUT_FREEZE, IN_X, OTHER);
+	done();
+	INPUT(
+	    move_out, NUMBERS, MOVE_OUT_GONE, slice_str(IN_X), slice_str("x"), OTHER, NO_TAGS);
+	done();
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	run();
+	moved(IN_X, "x", OTHER, "unix:/x,h:1");
+	refused(RMQ_E_ELSEWHERE);
+	/* It comes back, under a token of its own. */
+	begin_copy(IN_X, slice_str("ABCDEFGHIJKLMNOP"));
+	INPUT(came, slice_str(IN_X), OTHER, NO_TAGS);
+	run();
+	assert_null(named(IN_X));
+	move_in(MOVE_IN_OPEN, IN_X, slice_str("ABCDEFGHIJKLMNOP"));
+	done();
+	sent(IN_X);
+}
+
+/* ---- bindings ---- */
+
+static uint64_t total(const char *queue)
+{
+	return named(queue) ? queue_total(named(queue)) : 0;
+}
+
+static void topic(const char *name)
+{
+	send(name, SEND_TOPIC, NO_TAGS);
+	expect(WIRE_TYPE_SENT);
+}
+
+static void what_a_queue_is_bound_to_stays_with_the_cell_that_it_left(void **state)
+{
+	(void)state;
+	INPUT(bind, NUMBERS, BIND_CREATE, slice_str(IN_X), slice_str("a.*"), NO_TAGS);
+	done();
+	INPUT(bind, NUMBERS, BIND_CREATE, slice_str(IN_X ".away"), slice_str("old"), NO_TAGS);
+	done();
+	/* As long as it is here what is for other cells hears nothing. */
+	topic("a.b");
+	send("old", SEND_TOPIC, NO_TAGS);
+	refused(RMQ_E_UNROUTED);
+	freeze(IN_X);
+	send("a.b", SEND_TOPIC, NO_TAGS);
+	refused(RMQ_E_PAUSED);
+	crash();
+	topic("a.b");
+	assert_int_equal(total(IN_X), 2);
+	assert_int_equal(total(IN_X ".away"), 0);
+	gone(IN_X);
+	topic("a.b");
+	assert_int_equal(total(IN_X ".away"), 1);
+	send("old", SEND_TOPIC, NO_TAGS);
+	refused(RMQ_E_UNROUTED);
+}
+
+static void what_is_bound_for_a_queue_that_comes_is_bound_to_it(void **state)
+{
+	(void)state;
+	w = Y;
+	INPUT(bind, NUMBERS, BIND_CREATE, slice_str(IN_X ".away"), slice_str("a.*"), NO_TAGS);
+	done();
+	begin_copy(IN_X, TOKEN);
+	topic("a.b");
+	assert_int_equal(total(IN_X ".away"), 1);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	topic("a.b");
+	assert_int_equal(total(IN_X ".away"), 1);
+	assert_int_equal(total(IN_X), 1);
+	assert_int_equal(named(IN_X ".away")->bindings_count, 0);
+	crash();
+	topic("a.c");
+	assert_int_equal(total(IN_X), 2);
+}
+
+/* ---- what is for other cells ---- */
+
+static struct slice further_to(const char *queue)
+{
+	static uint8_t bytes[64];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	uint8_t name[40];
+	struct writer n = writer_of(name, sizeof(name));
+	put_str(&n, slice_str(queue));
+	tags_put(&tags, SEND_TAG_QUEUES, slice_of(n.p, n.len));
+	return slice_of(tags.p, tags.len);
+}
+
+static void a_further_queue_of_another_cell_is_served_by_one_here(void **state)
+{
+	static uint8_t piece[CHUNK_SEVERAL_MIN];
+	(void)state;
+	sent(IN_X);
+	broker_create_explicitly(w->broker);
+	send(IN_X, 0, further_to(IN_Y));
+	expect(WIRE_TYPE_SENT);
+	assert_null(named(IN_Y));
+	assert_int_equal(total(IN_Y ".away"), 1);
+	INPUT(send, NUMBERS, SEND_CHUNK | SEND_MORE, 0, slice_str(IN_X), further_to(IN_Y),
+	    slice_of(piece, sizeof(piece)));
+	INPUT(send, LINE->n, LINE->n - 1, SEND_CHUNK, 1, slice_str(IN_X), NO_TAGS,
+	    slice_str("end"));
+	run();
+	expect(WIRE_TYPE_SENT);
+	assert_null(named(IN_Y));
+	assert_int_equal(total(IN_Y ".away"), 2);
+	assert_int_equal(total(IN_X), 3);
+}
+
+static void a_result_and_a_dead_letter_for_another_cell_are_kept_here(void **state)
+{
+	uint8_t entry[SETTLE_ENTRY_SIZE + 8];
+	struct writer e = writer_of(entry, sizeof(entry));
+	uint64_t lease = 0;
+	struct frame f;
+	(void)state;
+	INPUT(queue_create, NUMBERS, SETTING_DEAD_LETTER, slice_str(IN_X), 0, 0, 0, 0, 0, 0,
+	    slice_str(IN_Y), NO_TAGS);
+	done();
+	sent(IN_X);
+	sent(IN_X);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	INPUT(credit, 1, 10, 1 << 20, 7);
+	run();
+	while (next(&f)) {
+		struct wire_deliver m;
+		if (f.type == WIRE_TYPE_DELIVER && wire_deliver_decode(f.payload, &m))
+			lease = m.lease;
+	}
+	settle_entry_put(&e, &(struct settle_entry){lease, 1, 1});
+	put_rest(&e, slice_of("\1\0\0\0\2\0m\n", 8));
+	INPUT(settle_send, NUMBERS, 0, 7, slice_str(IN_X), slice_str("r.at.y"), 1, NO_TAGS,
+	    slice_of(e.p, e.len));
+	run();
+	expect(WIRE_TYPE_SETTLE_SENT);
+	assert_int_equal(total("r.at.y.away"), 1);
+	e.len = 0;
+	settle_entry_put(&e, &(struct settle_entry){lease, 2, 1});
+	INPUT(settle, NUMBERS, VERB_DEAD, 0, 0, 7, slice_str(IN_X), slice_str("bad"), NO_TAGS,
+	    slice_of(e.p, e.len));
+	done();
+	assert_int_equal(total(IN_Y ".away"), 1);
+	assert_int_equal(total(IN_X), 0);
+}
+
+/* ---- what is known ---- */
+
+static void the_cells_and_the_places_are_told(void **state)
+{
+	(void)state;
+	INPUT(cells, 3, NO_TAGS);
+	run();
+	EXPECT(CELLS_ARE, cells_are, m);
+	assert_true(slice_eq(m.self, slice_str("x")));
+	assert_true(slice_eq(m.list, slice_str("x=unix:/x,h:1;y=h:2,unix:/y")));
+	gone("a.at.x");
+	gone("b.at.x");
+	INPUT(places, 4, 1, slice_str(""), NO_TAGS);
+	run();
+	EXPECT(PLACE_IS, place_is, a);
+	assert_true(slice_eq(a.name, slice_str("a.at.x")));
+	assert_true(slice_eq(a.cell, slice_str("y")));
+	assert_int_equal(a.state, PLACE_AWAY);
+	EXPECT(PLACES_END, places_end, end);
+	assert_true(end.more);
+	INPUT(places, 5, 9, end.after, NO_TAGS);
+	run();
+	EXPECT(PLACE_IS, place_is, b);
+	assert_true(slice_eq(b.name, slice_str("b.at.x")));
+	EXPECT(PLACES_END, places_end, last);
+	assert_false(last.more);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_cells, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(who_asks_for_what_lives_elsewhere_is_led_there),
+	    TEST(who_cannot_go_is_refused_alone),
+	    TEST(who_comes_from_another_machine_is_told_no_socket_of_this_one),
+	    TEST(a_queue_that_is_here_stays_when_others_are_told_to_be_its_home),
+	    TEST(what_is_held_is_neither_handed_out_nor_taken_out),
+	    TEST(what_is_frozen_takes_nothing),
+	    TEST(one_connection_alone_moves_a_queue),
+	    TEST(a_hold_that_went_with_its_connection_is_not_confirmed_again),
+	    TEST(what_is_leased_or_was_made_since_does_not_go),
+	    TEST(who_asks_for_what_has_gone_is_told_the_token),
+	    TEST(those_who_wait_for_what_goes_are_led_there),
+	    TEST(a_command_that_was_taken_is_answered_though_its_queue_has_gone),
+	    TEST(that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces),
+	    TEST(only_base_names_move_and_only_to_cells_of_the_list),
+	    TEST(nothing_of_cells_is_written_below_their_level),
+	    TEST(a_copy_is_nobodys_until_its_token_opens_it),
+	    TEST(steps_of_who_has_no_copy_are_refused),
+	    TEST(nothing_is_made_beside_a_copy),
+	    TEST(a_copy_that_has_moved_on_is_followed),
+	    TEST(what_a_queue_is_bound_to_stays_with_the_cell_that_it_left),
+	    TEST(what_is_bound_for_a_queue_that_comes_is_bound_to_it),
+	    TEST(a_further_queue_of_another_cell_is_served_by_one_here),
+	    TEST(a_result_and_a_dead_letter_for_another_cell_are_kept_here),
+	    TEST(the_cells_and_the_places_are_told),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
