@@ -351,7 +351,8 @@ static int spawn(struct cluster *c, int journal, int ready)
 	char node_option[] = "--node", node[RAFT_NAME_MAX + 1];
 	const char *sandbox = sandbox_option(c->supervisor.sandbox);
 	char sandbox_copy[32], rights_option[] = "--rights";
-	char *argv[15] = {path, journal_option, journal_fd, ready_option, ready_fd,
+	char cells_option[] = "--cells", cell_option[] = "--cell";
+	char *argv[19] = {path, journal_option, journal_fd, ready_option, ready_fd,
 	    listen_option, c->config.queue_socket.path, node_option, node};
 	int n = 9;
 
@@ -362,6 +363,12 @@ static int spawn(struct cluster *c, int journal, int ready)
 	if (config_given(&c->config, rights)) {
 		argv[n++] = rights_option;
 		argv[n++] = c->config.rights;
+	}
+	if (config_given(&c->config, cells)) {
+		argv[n++] = cells_option;
+		argv[n++] = c->config.cells;
+		argv[n++] = cell_option;
+		argv[n++] = c->config.cell;
 	}
 	if (sandbox) {
 		snprintf(sandbox_copy, sizeof(sandbox_copy), "%s", sandbox);

@@ -13,6 +13,7 @@
 #include "core/base/name.h"
 #include "server.h"
 #include "sys/journal/journal_dir.h"
+#include "sys/net/cell_list.h"
 #include "sys/process/daemon_options.h"
 #include "sys/process/heap.h"
 #include "sys/process/startup.h"
@@ -25,16 +26,26 @@
 struct options {
 	const char *directory;
 	const char *listen;
-	const char *rights; /* NULL: all may do all */
-	const char *node;   /* NULL: of no cluster */
-	int journal_fd;	    /* -1: none, a child of ours is the journal */
+	const char *rights;	  /* NULL: all may do all */
+	const char *node;	  /* NULL: of no cluster */
+	const char *cells, *cell; /* NULL: there is one */
+	struct cells list;
+	int journal_fd; /* -1: none, a child of ours is the journal */
 	bool init;
 	bool explicit_create;
 	struct daemon_options common;
 	char **command; /* NULL: none */
 };
 
-enum { OPTION_INIT = 256, OPTION_JOURNAL_FD, OPTION_CREATE, OPTION_NODE, OPTION_RIGHTS };
+enum {
+	OPTION_INIT = 256,
+	OPTION_JOURNAL_FD,
+	OPTION_CREATE,
+	OPTION_NODE,
+	OPTION_RIGHTS,
+	OPTION_CELLS,
+	OPTION_CELL
+};
 
 static const struct option_row rows[] = {
     {'d', "dir", "DIR", NULL, NULL, "the journal's data directory"},
@@ -46,6 +57,9 @@ static const struct option_row rows[] = {
     {OPTION_NODE, "node", "NAME", NULL, NULL, "this node's name, by which its users are known"},
     {OPTION_RIGHTS, "rights", "FILE", NULL, NULL,
 	"what the users of this machine may do, rmq-rights(5); SIGHUP reads it again"},
+    {OPTION_CELLS, "cells", "LIST", NULL, NULL,
+	"all cells, rmq(7): NAME=SERVERS;NAME=SERVERS..."},
+    {OPTION_CELL, "cell", "NAME", NULL, NULL, "which of them this is"},
     {'l', "listen", "PATH", NULL, NULL,
 	"the socket for clients (default $XDG_RUNTIME_DIR/rmq/rmq.sock if that directory exists, "
 	"else /run/rmq/rmq.sock; with COMMAND a private one)"},
@@ -89,8 +103,24 @@ _Noreturn static void print_and_exit(bool help)
 	exit(0);
 }
 
-static void check(const struct options *o)
+static void check_cells(struct options *o)
 {
+	struct reason why = {""};
+
+	if (!o->cells && !o->cell)
+		return;
+	if (!o->cells || !o->cell)
+		bad_usage(
+		    "--cells and --cell go together: all cells, and which of them this is");
+	if (!cell_list_read(&o->list, o->cells, o->cell, &why))
+		return;
+	log_error("--cells: %s", why.text);
+	bad_usage("");
+}
+
+static void check(struct options *o)
+{
+	check_cells(o);
 	if (o->journal_fd < 0 && (!o->directory || !*o->directory))
 		bad_usage("no data directory: -d DIR");
 	if (o->journal_fd >= 0 && (o->directory || o->init || o->command))
@@ -126,6 +156,12 @@ static enum rmq_error take_option(void *arg, int c, const char *value, struct re
 		if (!name_valid_node(slice_str(value)))
 			return reason_set(
 			    why, RMQ_E_USAGE, "--node: '%s' is not a node's name", value);
+		break;
+	case OPTION_CELLS:
+		o->cells = value;
+		break;
+	case OPTION_CELL:
+		o->cell = value;
 		break;
 	case OPTION_JOURNAL_FD:
 		return parse_socket("--journal-fd", value, &o->journal_fd, why);
@@ -247,6 +283,20 @@ static void check_address(const struct server *s, const struct options *o)
 	exit(error_exit(err));
 }
 
+/* Queues that were there before the list, or before it became another one. */
+static void be_a_cell(struct server *s, const struct options *o)
+{
+	struct slice one;
+
+	broker_cells(s->broker, &o->list, slice_str(o->cell));
+	uint32_t strays = broker_strays(s->broker, &one);
+	if (strays > 0)
+		log_notice(
+		    "%s: %u queues are here, and by --cells at home in another cell, as %.*s: "
+		    "clients that begin there do not find them: rmq-queue move-cell",
+		    s->directory, strays, (int)one.len, (const char *)one.data);
+}
+
 /* Behind the journal's lock: two daemons of one directory do not meet here. */
 static void open_listener(struct server *s, const struct options *o)
 {
@@ -348,6 +398,8 @@ int main(int argc, char **argv)
 		server_open(s, o.directory, o.common.sandbox);
 	if (o.explicit_create)
 		broker_create_explicitly(s->broker);
+	if (o.cells)
+		be_a_cell(s, &o);
 	open_listener(s, &o);
 	server_start(s, take_signals(s));
 	if (o.command)
