@@ -225,7 +225,7 @@ static enum rmq_error print_table(
     struct admin *a, struct request *q, const char *columns, const char *glob)
 {
 	struct text all = {0};
-	enum rmq_error err = cells_meet(&q->cells, a->common.timeout_ms);
+	enum rmq_error err = cells_meet(&q->cells, CLIENT_FOREVER);
 	text_put_str(&all, columns);
 	text_put_str(&all, cells_several(&q->cells) ? CELL_COLUMN : "");
 	text_put_char(&all, '\0');
@@ -583,7 +583,7 @@ static enum rmq_error bind_or_not(struct admin *a, struct request *q, enum wire_
 		    a, RMQ_E_USAGE, "'%s' is not a pattern: %s", q->words[1], fault);
 	enum rmq_error err = open_cells(a, q);
 	if (!err)
-		err = cells_meet(&q->cells, a->common.timeout_ms);
+		err = cells_meet(&q->cells, CLIENT_FOREVER);
 	return err ? err : cells_bind(&q->cells, type, q->words[0], q->words[1]);
 }
 
@@ -616,7 +616,7 @@ static enum rmq_error print_bindings(struct admin *a, struct request *q)
 	q->cells.main = a;
 	if (one)
 		return admin_bindings(a, q->words[0]);
-	err = cells_meet(&q->cells, a->common.timeout_ms);
+	err = cells_meet(&q->cells, CLIENT_FOREVER);
 	return err ? err : cells_bindings(&q->cells, NULL);
 }
 
@@ -653,7 +653,7 @@ static enum rmq_error run_cells(struct admin *a, struct request *q)
 	if (!err)
 		err = open_cells(a, q);
 	if (!err)
-		err = cells_meet(&q->cells, a->common.timeout_ms);
+		err = cells_meet(&q->cells, CLIENT_FOREVER);
 	if (!err && q->homes)
 		err = cells_homes(&q->cells, q->words_count > 0 ? q->words[0] : NULL);
 	else if (!err)

@@ -208,7 +208,7 @@ enum rmq_error metrics_put(struct cells_asked *c, struct text *out)
 	struct rows rows = {.admin = a};
 	a->row = on_row;
 	a->arg = &rows;
-	enum rmq_error err = cells_meet(c, a->common.timeout_ms);
+	enum rmq_error err = cells_meet(c, CLIENT_FOREVER);
 	if (!err)
 		err = cells_rows(c, "*");
 	if (!err) {

@@ -72,13 +72,17 @@ static void say(struct moving *m, uint64_t now)
 
 static enum rmq_error failed(struct moving *m)
 {
-	struct slice text;
-	enum rmq_error code = mover_error(m->mover, &text);
-	const char *more[] = {[MOVER_STAYS] = "",
+	static const char *const more[] = {[MOVER_STAYS] = "",
 	    [MOVER_UNKNOWN] = ": whether it was moved is not known; run it again",
 	    [MOVER_GONE] = ": it was moved, and is opened by who asks for it; run it again"};
-	return admin_fail(m->admin, code, "%.*s%s", (int)text.len, (const char *)text.data,
-	    more[mover_gone(m->mover)]);
+	char why[CLIENT_IO_WHY_MAX];
+	struct slice text;
+	enum mover_side side;
+	enum rmq_error code = mover_error(m->mover, &text, &side);
+	if (client_dead(m->io[side].client))
+		text = client_io_why(&m->io[side], code, text, why);
+	return admin_fail(m->admin, code, "cell %s: %.*s%s", side == MOVER_X ? m->from : m->to,
+	    (int)text.len, (const char *)text.data, more[mover_gone(m->mover)]);
 }
 
 /* ---- one attempt ---- */
@@ -157,7 +161,6 @@ static void tell(const struct moving *m, uint64_t copied)
 static enum rmq_error attempt(struct moving *m, bool last, bool *again)
 {
 	struct mover_config config = {.queue = slice_str(m->queue),
-	    .from = slice_str(m->from),
 	    .to = slice_str(m->to),
 	    .timeout_ms = m->admin->common.timeout_ms};
 	*again = false;

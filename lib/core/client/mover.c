@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/units.h"
 #include "core/base/variant.h"
 
 #define UNITS	       2	  /* the queue, and its dead letters */
@@ -44,7 +45,6 @@ static const uint8_t stages[] = {
 struct side {
 	struct mover *mover;
 	struct client *client;
-	char cell[RAFT_NAME_MAX + 1];
 };
 
 struct mover {
@@ -52,6 +52,7 @@ struct mover {
 	char base[NAME_FULL_MAX];
 	size_t base_len;
 	char unit_name[NAME_FULL_MAX];
+	char to[RAFT_NAME_MAX + 1];
 	uint64_t timeout_ms;
 	uint8_t token[CELL_TOKEN_SIZE];
 	uint8_t left[LEFT_MAX * CELL_TOKEN_SIZE]; /* tokens of copies that were left */
@@ -81,7 +82,8 @@ struct mover {
 	enum mover_state outcome; /* once it has ended */
 	enum mover_gone gone;
 	enum rmq_error code;
-	char why[RAFT_NAME_MAX + TEXT_MAX + 16];
+	enum mover_side failed;
+	char why[TEXT_MAX + 1];
 	bool moved; /* X has said where it is: */
 	char cell[UINT8_MAX];
 	size_t cell_len;
@@ -138,8 +140,8 @@ static void move_in(struct mover *m, enum move_in step, const uint8_t *token)
 static void move_out(struct mover *m, enum move_out step)
 {
 	client_move_out(x_of(m), m->now,
-	    &(struct wire_move_out){0, 0, (uint8_t)step, base_of(m),
-		slice_str(m->sides[MOVER_Y].cell), token_of(m), NO_TAGS},
+	    &(struct wire_move_out){
+		0, 0, (uint8_t)step, base_of(m), slice_str(m->to), token_of(m), NO_TAGS},
 	    (void *)(uintptr_t)m->step);
 	m->asking = true;
 }
@@ -190,8 +192,8 @@ static bool quiet(const struct client *c)
 static void note(struct mover *m, const struct side *s, enum rmq_error code, struct slice text)
 {
 	m->code = code;
-	snprintf(m->why, sizeof(m->why), "cell %s: %.*s", s->cell, (int)text.len,
-	    (const char *)text.data);
+	m->failed = s == &m->sides[MOVER_X] ? MOVER_X : MOVER_Y;
+	snprintf(m->why, sizeof(m->why), "%.*s", (int)text.len, (const char *)text.data);
 }
 
 static void fail(struct mover *m, const struct side *s, enum rmq_error code, struct slice text)
@@ -222,7 +224,7 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 /* X has refused HOLD. */
 static void not_held(struct mover *m, struct slice text)
 {
-	bool here = slice_eq(slice_of(m->cell, m->cell_len), slice_str(m->sides[MOVER_Y].cell));
+	bool here = slice_eq(slice_of(m->cell, m->cell_len), slice_str(m->to));
 	m->held = false;
 	if (!m->moved) {
 		m->step = OTHER;
@@ -531,14 +533,15 @@ static bool looked(struct mover *m)
 
 static void timed_out(struct mover *m)
 {
-	char text[128];
+	char text[TEXT_MAX + 1], within[UNITS_TEXT_MAX + 1];
 	if (m->step == OTHER) {
 		undo(m, MOVER_FAILED);
 		return;
 	}
+	within[units_print_duration(within, m->timeout_ms)] = '\0';
 	snprintf(text, sizeof(text),
-	    "%llu message%s leased, of which no more were settled or given back in time",
-	    (unsigned long long)m->leased, m->leased == 1 ? " is" : "s are");
+	    "%llu message%s leased, and none was settled or given back within %s (--timeout)",
+	    (unsigned long long)m->leased, m->leased == 1 ? " is" : "s are", within);
 	fail(m, &m->sides[MOVER_X], RMQ_E_TIMEOUT, slice_str(text));
 }
 
@@ -656,13 +659,6 @@ static bool go_on(struct mover *m)
 
 /* ---- the host's side ---- */
 
-static void copy_name(char *to, size_t size, struct slice name)
-{
-	size_t len = name.len < size - 1 ? name.len : size - 1;
-	memcpy(to, name.data, len);
-	to[len] = '\0';
-}
-
 struct mover *mover_new(const struct mover_config *config)
 {
 	struct mover *m = calloc(1, sizeof(*m));
@@ -674,8 +670,8 @@ struct mover *mover_new(const struct mover_config *config)
 	m->timeout_ms = config->timeout_ms;
 	for (unsigned i = 0; i < 2; i++)
 		m->sides[i].mover = m;
-	copy_name(m->sides[MOVER_X].cell, sizeof(m->sides[MOVER_X].cell), config->from);
-	copy_name(m->sides[MOVER_Y].cell, sizeof(m->sides[MOVER_Y].cell), config->to);
+	snprintf(
+	    m->to, sizeof(m->to), "%.*s", (int)config->to.len, (const char *)config->to.data);
 	return m;
 }
 
@@ -740,8 +736,9 @@ enum mover_state mover_state(const struct mover *m)
 	return m->step == ENDED ? m->outcome : MOVER_GOES;
 }
 
-enum rmq_error mover_error(const struct mover *m, struct slice *text)
+enum rmq_error mover_error(const struct mover *m, struct slice *text, enum mover_side *side)
 {
+	*side = m->failed;
 	*text = slice_str(m->why);
 	return m->code;
 }

@@ -32,9 +32,7 @@ enum mover_side { MOVER_X, MOVER_Y };
 
 struct mover_config {
 	struct slice queue; /* a base name (cells.h).  Copied */
-	/* The cells' names, in which texts call them; `to` is what X is told.  Copied */
-	struct slice from;
-	struct slice to;
+	struct slice to;    /* the name of Y.  Copied */
 	uint64_t
 	    timeout_ms; /* longest time in which no lease ends, or somebody else moves it */
 };
@@ -66,8 +64,8 @@ enum mover_state {
 };
 enum mover_state mover_state(const struct mover *m);
 
-/* MOVER_FAILED: the code, and a text that names the cell; MOVER_AGAIN: the same, or RMQ_E_OK.  Borrowed. */
-enum rmq_error mover_error(const struct mover *m, struct slice *text);
+/* MOVER_FAILED: the code, why, and at which side; MOVER_AGAIN: the same, or RMQ_E_OK.  Borrowed. */
+enum rmq_error mover_error(const struct mover *m, struct slice *text, enum mover_side *side);
 
 /* Whether X has let go; of one that has not it is as if nothing had been. */
 enum mover_gone { MOVER_STAYS, MOVER_UNKNOWN, MOVER_GONE };
