@@ -116,6 +116,8 @@ enum rmq_error cells_meet(struct cells_asked *c, uint64_t most_ms)
 	for (uint32_t i = 0; c->admins && i < c->list->count; i++)
 		if (!c->admins[i].io.client || c->admins[i].code)
 			reach(c, i);
+		else if (!c->admins[i].waiting)
+			admin_ask_cells(&c->admins[i]);
 	while (c->admins && (all || (now = clock_mono().ms) < end) &&
 	       turn(c, all ? CLIENT_FOREVER : end - now))
 		;

@@ -30,7 +30,7 @@ static inline bool cells_several(const struct cells_asked *c)
 /* For client_io_open_cell(). */
 struct client_io_cell cells_at(const struct cells_asked *c, uint32_t i);
 
-/* Asks those that did not answer before, all at once, and waits so long at most, until each did or has given up. */
+/* Asks all at once whether they are there, and waits so long at most, until each has answered or given up. */
 enum rmq_error cells_meet(struct cells_asked *c, uint64_t most_ms)
     __attribute__((warn_unused_result));
 

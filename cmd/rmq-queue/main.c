@@ -637,6 +637,12 @@ static enum rmq_error run_bindings(struct admin *a, struct request *q)
 
 /* ---- cells ---- */
 
+static enum rmq_error no_cells(struct admin *a)
+{
+	a->about = NULL;
+	return admin_fail(a, RMQ_E_CONFIG, "the daemon knows of no cells");
+}
+
 static enum rmq_error run_cells(struct admin *a, struct request *q)
 {
 	struct text out = {0};
@@ -652,6 +658,8 @@ static enum rmq_error run_cells(struct admin *a, struct request *q)
 				 : open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
 	if (!err)
 		err = open_cells(a, q);
+	if (!err && q->cells.list->count == 0 && q->words_count == 0)
+		err = no_cells(a);
 	if (!err)
 		err = cells_meet(&q->cells, CLIENT_FOREVER);
 	if (!err && q->homes)
@@ -668,7 +676,7 @@ static enum rmq_error run_cell(struct admin *a, struct request *q)
 	enum rmq_error err = admin_find(a, q->words[0], &exists);
 	struct slice cell = client_cell(a->io.client);
 	if (!err && cell.len == 0)
-		err = admin_fail(a, RMQ_E_CONFIG, "the daemon knows of no cells");
+		err = no_cells(a);
 	if (!err)
 		printf("%.*s\n", (int)cell.len, (const char *)cell.data);
 	return err;
