@@ -190,7 +190,7 @@ void conn_close(struct conn *c)
 	conn_patience(c);
 }
 
-/* Whether the end of an answer to LIST, PEEK or HISTORY is in these frames. */
+/* Whether the end of an answer to LIST, PEEK or HISTORY is in these frames; MOVED may be all of it. */
 static bool ends_answer(struct slice frames)
 {
 	struct frame f;
@@ -198,7 +198,7 @@ static bool ends_answer(struct slice frames)
 
 	while (frame_parse(frames, &f, &used) == RMQ_E_OK && used > 0) {
 		if (f.type == WIRE_TYPE_LIST_END || f.type == WIRE_TYPE_PEEK_END ||
-		    f.type == WIRE_TYPE_HISTORY_IS)
+		    f.type == WIRE_TYPE_HISTORY_IS || f.type == WIRE_TYPE_MOVED)
 			return true;
 		frames = slice_of(frames.data + used, frames.len - used);
 	}
