@@ -4,7 +4,7 @@
  */
 #include "core/broker/broker_state.h"
 
-#include <string.h>
+#include <assert.h>
 
 #include "core/base/cells.h"
 #include "core/base/memory.h"
@@ -104,13 +104,14 @@ static bool put(const struct broker *b, const struct queue *q, const struct wire
 /* Tokens of the copies of the queue that arrive: there are few. */
 static void tell_copies(struct broker *b, struct conn *c, const struct wire_export *m)
 {
-	uint8_t tokens[COPIES_OF_ONE * CELL_TOKEN_SIZE];
+	uint8_t tokens[FRAME_SMALL / 2];
 	struct writer w = writer_of(tokens, sizeof(tokens));
 	const struct place *p =
 	    name_valid(m->queue) ? places_find(&b->places, cells_base(m->queue)) : NULL;
 	const struct copy *copy = p ? TAILQ_FIRST(&p->copies) : NULL;
 	for (; copy; copy = TAILQ_NEXT(copy, link))
 		put_rest(&w, slice_of(copy->token, sizeof(copy->token)));
+	assert(!w.full);
 	ANSWER(
 	    b, c, exported, m->req, m->what, RMQ_E_OK, false, 0, NO_TAGS, slice_of(w.p, w.len));
 }
