@@ -2150,8 +2150,10 @@ static void circles_end_it_with_a_reason(void **state)
 	hop(now, "b");
 	assert_story("fatal 24; ");
 	assert_string_equal(fatal_text,
-	    "queue q: cells send it from one to the other, now from a to b: their lists of "
+	    "cells send it from one to the other for queue q, now from a to b: their lists of "
 	    "cells differ");
+	/* The last refusal was heard: nothing is unknown. */
+	assert_false(client_oldest(client)->flown);
 }
 
 static void who_gets_on_may_go_to_and_fro(void **state)

@@ -136,6 +136,18 @@ static bool waits_for_answer(const struct client *c)
 	return false;
 }
 
+static void give_up_circle(struct client *c)
+{
+	char text[TEXT_MAX + 1];
+	const struct cell_place *next = &c->roam.next;
+	struct slice here = client_cell(c);
+	snprintf(text, sizeof(text),
+	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: their lists of cells differ",
+	    (int)next->queue_len, next->queue, (int)here.len, (const char *)here.data,
+	    (int)next->name_len, next->name);
+	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
+}
+
 void client_cells_turn(struct client *c, struct mono_time now)
 {
 	struct roam *r = &c->roam;
@@ -145,6 +157,10 @@ void client_cells_turn(struct client *c, struct mono_time now)
 		return;
 	if (!wants(c, slice_of(r->next.queue, r->next.queue_len))) {
 		r->leaving = false;
+		return;
+	}
+	if (++r->circle > CIRCLE_MAX) {
+		give_up_circle(c);
 		return;
 	}
 	r->left = true;
@@ -213,25 +229,10 @@ void client_cells_heard(struct client *c, unsigned type)
 	}
 }
 
-static void give_up_circle(struct client *c, const struct wire_moved *m)
-{
-	char text[TEXT_MAX + 1];
-	struct slice here = client_cell(c);
-	snprintf(text, sizeof(text),
-	    "queue %.*s: cells send it from one to the other, now from %.*s to %.*s: their lists of cells differ",
-	    (int)m->queue.len, (const char *)m->queue.data, (int)here.len,
-	    (const char *)here.data, (int)m->cell.len, (const char *)m->cell.data);
-	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
-}
-
 /* The client is to go on in another cell. */
 static void go(struct client *c, const struct wire_moved *m, struct slice servers)
 {
 	struct cell_place *next = &c->roam.next;
-	if (++c->roam.circle > CIRCLE_MAX) {
-		give_up_circle(c, m);
-		return;
-	}
 	uint8_t *copy = servers.len > 0 ? malloc(servers.len) : NULL;
 	if (servers.len > 0 && !copy) {
 		client_give_up_memory(c);
