@@ -348,6 +348,22 @@ void fuzz_seeds(fuzz_add *add)
 		put_u16(&f, FRAME_HEADER_SIZE + 22);
 		wire_put_settle_sent(&f, &(struct wire_settle_sent){2, 4, 1, NO_TAGS, {0}});
 	});
+	ADD_FRAME({
+		uint8_t list[32];
+		struct writer tags = writer_of(list, sizeof(list));
+		tags_put(&tags, MOVED_TAG_SERVERS, slice_str("there:1"));
+		wire_put_moved(
+		    &f, &(struct wire_moved){slice_str("jobs"), slice_str("b"),
+			    slice_str("0123456789abcdef"), slice_of(tags.p, tags.len)});
+		wire_put_failed(
+		    &f, &(struct wire_failed){1, RMQ_E_ELSEWHERE, 0, slice_str("x")});
+		put_u8(&f, 5);
+		put_u16(&f, UINT16_MAX);
+		put_u8(&f, 1);
+		put_u8(&f, 2);
+		put_u16(&f, 1000);
+		put_u8(&f, 0);
+	});
 #define X(type, NAME, name, FIELDS) \
 	ADD_FRAME({ \
 		struct writer *w = &f; \
