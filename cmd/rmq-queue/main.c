@@ -11,6 +11,7 @@
 #include "check.h"
 #include "core/client/queue_columns.h"
 #include "count.h"
+#include "forwarder.h"
 #include "core/base/name.h"
 #include "core/base/topic.h"
 #include "core/base/units.h"
@@ -53,7 +54,9 @@ enum {
 	OPT_DRY_RUN,
 	OPT_MAX_REDRIVES,
 	OPT_MOVED,
-	OPT_HOMES
+	OPT_HOMES,
+	OPT_ONCE,
+	OPT_CELL
 };
 
 #define REQUEST_MS	 10000 /* for the whole of a request, and for the whole of its answer */
@@ -75,6 +78,8 @@ struct request {
 	bool http;  /* metrics */
 	bool moved; /* cells */
 	bool homes;
+	bool once;	  /* forward */
+	const char *cell; /* … in this one */
 	struct http_request request;
 	uint64_t watch_ms; /* stat: again after so long; 0: once */
 	char separator;
@@ -158,6 +163,9 @@ static const struct option_row redrive_rows[] = {
     {OPT_DRY_RUN, "dry-run", NULL, NULL, NULL, "print ids, and move nothing"},
     {OPT_MAX_REDRIVES, "max-redrives", "N", NULL, "3", "one that went back so often stays"},
     {0}};
+static const struct option_row forward_rows[] = {
+    {OPT_ONCE, "once", NULL, NULL, NULL, "end when nothing is ready any more"},
+    {OPT_CELL, "cell", "NAME", NULL, NULL, "which of the list of cells this one is"}, {0}};
 static const struct option_row metrics_rows[] = {
     {OPT_HTTP, "http", NULL, NULL, NULL, "answer the HTTP request on stdin"}, {0}};
 static const struct option_row peek_rows[] = {
@@ -511,6 +519,11 @@ static enum rmq_error run_redrive(struct admin *a, struct request *q)
 	return transfer_redrive(a, &q->redrive, q->words[0]);
 }
 
+static enum rmq_error run_forward(struct admin *a, struct request *q)
+{
+	return forwarder_run(a, q->once, q->cell);
+}
+
 static enum rmq_error run_top(struct admin *a, struct request *q)
 {
 	enum rmq_error err = open_cells(a, q);
@@ -729,6 +742,7 @@ RUN(metrics)
 RUN(cells)
 RUN(cell)
 RUN(move_cell)
+RUN(forward)
 #undef RUN
 
 #define COMMAND(name, words, help, rows, min, max) \
@@ -766,6 +780,8 @@ static const struct subcommand command_list[] = {
 	check_rows, 1, 1),
     COMMAND(metrics, "", "print metrics of all queues, or answer an HTTP request for them",
 	metrics_rows, 0, 0),
+    COMMAND(forward, "", "send what waits here for queues of other cells there", forward_rows,
+	0, 0),
     COMMAND(
 	bind, "QUEUE PATTERN", "send the queue what comes to topics that match", no_rows, 2, 2),
     COMMAND(unbind, "QUEUE PATTERN", "end that", no_rows, 2, 2),
@@ -906,6 +922,8 @@ static const char *values_of(int option)
 		return "reason, key, or header: and a name";
 	case OPT_MATCH:
 		return "a header, NAME=VALUE";
+	case OPT_CELL:
+		return "a cell's name";
 	case OPT_REDRIVE_RATE:
 		return "a number in a time, such as 10/s, 600/m or 5000/h";
 	case 'n':
@@ -929,6 +947,16 @@ static bool take_states(struct request *q, const char *list)
 		if (!*p)
 			return true;
 	}
+}
+
+static bool take_of_cells(struct request *q, int option, const char *value)
+{
+	q->moved |= option == OPT_MOVED;
+	q->homes |= option == OPT_HOMES;
+	q->once |= option == OPT_ONCE;
+	if (option == OPT_CELL)
+		q->cell = value;
+	return option != OPT_CELL || name_valid_node(slice_str(value));
 }
 
 static bool take_option(void *arg, int option, const char *value)
@@ -989,11 +1017,10 @@ static bool take_option(void *arg, int option, const char *value)
 		q->redrive.most = (uint32_t)most;
 		return true;
 	case OPT_MOVED:
-		q->moved = true;
-		return true;
 	case OPT_HOMES:
-		q->homes = true;
-		return true;
+	case OPT_ONCE:
+	case OPT_CELL:
+		return take_of_cells(q, option, value);
 	case OPT_HTTP:
 		q->http = a->keeps = true;
 		return true;
@@ -1006,6 +1033,14 @@ static bool take_option(void *arg, int option, const char *value)
 static bool takes_ids(const struct subcommand_line *line)
 {
 	return line->command->run == do_why || line->command->run == do_cancel;
+}
+
+/* A forwarder waits for its daemon as long as that takes. */
+static uint64_t unset_timeout_ms(const struct request *q, const struct subcommand_line *line)
+{
+	if (line->command->run == do_check)
+		return TIMEOUT_CHECK_MS;
+	return line->command->run == do_forward && !q->once ? UNITS_INFINITY : TIMEOUT_MS;
 }
 
 static enum rmq_error run(struct program *p, const struct subcommand_line *line)
@@ -1025,7 +1060,7 @@ static enum rmq_error run(struct program *p, const struct subcommand_line *line)
 	bool checks = line->command->run == do_check;
 	a->keeps |= checks;
 	if (a->common.timeout_ms == TIMEOUT_UNSET)
-		a->common.timeout_ms = checks ? TIMEOUT_CHECK_MS : TIMEOUT_MS;
+		a->common.timeout_ms = unset_timeout_ms(&p->request, line);
 	bool opened = !admin_open(a);
 	if (!opened && !a->keeps)
 		return a->code;

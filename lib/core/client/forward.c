@@ -102,7 +102,6 @@ struct forward {
 	struct source *subs[SUBSCRIPTIONS_MAX];
 	uint32_t subs_used;
 	uint32_t asking; /* AWAYs without an answer */
-	bool asked_now;	 /* one of them is answered at once */
 	bool more;	 /* the last answer left some out */
 	bool nothing;	 /* it was asked at once, and there was nothing */
 	struct mono_time asked_all;
@@ -111,7 +110,9 @@ struct forward {
 	bool stopping;
 	enum rmq_error error;
 	char text[TEXT_MAX + 1];
-	struct lane lanes[];
+	bool asks_cells;
+	bool noted; /* since the last turn: there is something to do */
+	struct lane *lanes;
 };
 
 static int source_compare(const struct source *a, const struct source *b)
@@ -388,6 +389,7 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 	struct forward *f = arg;
 	struct source *s = f->subs[d->sub];
 	assert(s);
+	f->noted = true;
 	s->idle = false;
 	if (!d->ends) {
 		take_large(s, d);
@@ -401,6 +403,7 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
 	struct forward *f = arg;
 	(void)leased, (void)delayed;
+	f->noted = true;
 	if (f->subs[sub])
 		f->subs[sub]->idle = true;
 }
@@ -409,6 +412,7 @@ static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 static void on_held_back(void *arg, uint32_t sub)
 {
 	struct forward *f = arg;
+	f->noted = true;
 	if (f->subs[sub])
 		rest(f->subs[sub], REOPEN_MS);
 }
@@ -416,6 +420,7 @@ static void on_held_back(void *arg, uint32_t sub)
 static void sub_gone(struct forward *f, uint32_t sub)
 {
 	struct source *s = f->subs[sub];
+	f->noted = true;
 	if (!s)
 		return;
 	f->subs[sub] = NULL;
@@ -493,9 +498,9 @@ static void on_aways(void *arg, uint32_t req, bool more, struct slice names)
 		if (f->sources_count < FORWARD_SOURCES_MAX)
 			source_new(f, name);
 	}
+	f->noted = true;
 	f->more = more;
-	f->nothing = f->asked_now && f->asking == 0 && !any && !more;
-	f->asked_now &= f->asking > 0;
+	f->nothing = f->config.once && !any && !more && f->sources_count == 0;
 }
 
 /*
@@ -534,8 +539,19 @@ static enum client_verdict on_settle_failed(void *arg, const struct client_comma
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct forward *f = arg;
+	f->noted = true;
 	f->error = code;
 	snprintf(f->text, sizeof(f->text), "%.*s", (int)text.len, (const char *)text.data);
+}
+
+static void on_cells_are(void *arg, uint32_t req, struct slice self, struct slice list)
+{
+	struct forward *f = arg;
+	(void)req;
+	f->asks_cells = false;
+	f->noted = true;
+	if (f->host.cells)
+		f->host.cells(f->host.arg, self, list);
 }
 
 struct client_host forward_receiver(struct forward *f)
@@ -547,6 +563,7 @@ struct client_host forward_receiver(struct forward *f)
 	    .unsubscribed = on_unsubscribed,
 	    .sub_failed = on_sub_failed,
 	    .aways = on_aways,
+	    .cells_are = on_cells_are,
 	    .failed = on_settle_failed,
 	    .fatal = on_fatal};
 }
@@ -573,6 +590,7 @@ static void on_sent(
 	struct source *s = cmd->tag;
 	struct parcel *p = TAILQ_FIRST(&s->parcels);
 	(void)first_seq;
+	l->forward->noted = true;
 	settle(s, p, 0, count, VERB_SETTLE, NO_TAGS);
 	l->forward->sent += count;
 	assert(p->held.count == 0);
@@ -648,6 +666,7 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	struct source *s = cmd->tag;
 	struct parcel *p = TAILQ_FIRST(&s->parcels);
 	uint32_t count = cmd->buf->large ? 1 : cmd->buf->count;
+	f->noted = true;
 	if (code == RMQ_E_LIMIT && at > 0 && at < count)
 		return shorten(l, s, cmd, at);
 	if (blames_one(code) && at < count && count > 1) {
@@ -676,6 +695,7 @@ static void on_sender_fatal(void *arg, enum rmq_error code, struct slice text)
 	const struct client_command *cmd = client_oldest(l->client);
 	struct source *s = cmd ? cmd->tag : NULL;
 	l->gave_up = true;
+	f->noted = true;
 	l->reopen.ms = f->now.ms + REOPEN_MS;
 	if (!s)
 		return;
@@ -697,22 +717,30 @@ struct client_host forward_sender(struct forward *f, uint32_t lane)
 
 /* ---- life ---- */
 
-struct forward *forward_new(
-    const struct forward_config *config, const struct forward_host *host)
+void forward_cells(struct forward *f, const struct cells *cells)
 {
-	uint32_t count = config->cells && config->cells->count > 0 ? config->cells->count : 1;
-	struct forward *f = memory_new(sizeof(*f) + count * sizeof(f->lanes[0]));
-	f->config = *config;
-	f->host = *host;
-	f->count = count;
-	f->more = true;
-	RB_INIT(&f->sources);
-	TAILQ_INIT(&f->served);
-	TAILQ_INIT(&f->resting);
-	for (uint32_t i = 0; i < count; i++) {
+	assert(!f->lanes);
+	f->config.cells = cells;
+	f->count = cells->count > 0 ? cells->count : 1;
+	f->lanes = memory_new(f->count * sizeof(f->lanes[0]));
+	for (uint32_t i = 0; i < f->count; i++) {
 		f->lanes[i].forward = f;
 		TAILQ_INIT(&f->lanes[i].waiting);
 	}
+	f->noted = true;
+}
+
+struct forward *forward_new(
+    const struct forward_config *config, const struct forward_host *host)
+{
+	struct forward *f = memory_new(sizeof(*f));
+	f->config = *config;
+	f->host = *host;
+	RB_INIT(&f->sources);
+	TAILQ_INIT(&f->served);
+	TAILQ_INIT(&f->resting);
+	if (config->cells)
+		forward_cells(f, config->cells);
 	return f;
 }
 
@@ -735,6 +763,7 @@ void forward_free(struct forward *f)
 		discard(s);
 		source_free(f, s);
 	}
+	free(f->lanes);
 	free(f);
 }
 
@@ -900,10 +929,10 @@ static void leave(struct forward *f, struct source *s)
 
 static void serve(struct forward *f, struct source *s)
 {
-	if (s->refused || f->stopping) {
+	if (s->refused || f->stopping)
 		give_back_unsent(s);
+	if (s->refused || f->stopping || (f->config.once && s->idle))
 		end_subscription(f, s);
-	}
 	flush_settlements(f, s);
 	send_first(f, s);
 	if (s->sub != NO_SUB && !s->ending)
@@ -1034,28 +1063,47 @@ static void forget_waiting(struct forward *f)
 		}
 }
 
-/* Which sources there are: at once if some were left out, all of them now and then. */
+static void ask_cells(struct forward *f)
+{
+	if (f->asks_cells || !f->host.cells)
+		return;
+	f->asks_cells = true;
+	client_cells(f->receiver, f->now);
+}
+
+/* Which sources there are: once there is one; all of them now and then. */
 static void ask(struct forward *f)
 {
 	bool all = f->asked_all.ms == 0 || f->now.ms >= f->asked_all.ms + FORWARD_ALL_MS;
-	bool now = f->config.once && f->sources_count == 0 && !f->nothing && f->asking == 0;
-	if (!all && !now && f->asking > 0)
+	uint8_t flags = 0;
+	if (f->config.once) {
+		if (f->asking > 0 || f->nothing || (f->sources_count > 0 && !f->more && !all))
+			return;
+		flags = (uint8_t)(AWAY_NOW | (f->more ? 0 : AWAY_ALL));
+	} else if (f->asking > (all ? 1 : 0)) {
 		return;
-	if (f->asking > 1 || f->sources_count >= FORWARD_SOURCES_MAX)
+	}
+	if (f->sources_count >= FORWARD_SOURCES_MAX)
 		return;
-	if (all || now)
+	if (all) {
 		f->asked_all = f->now;
-	f->asked_now |= now;
+		flags |= AWAY_ALL;
+		ask_cells(f);
+	}
 	f->asking++;
-	client_away(
-	    f->receiver, f->now, (uint8_t)((all || now ? AWAY_ALL : 0) | (now ? AWAY_NOW : 0)));
+	client_away(f->receiver, f->now, flags);
 }
 
 void forward_turn(struct forward *f, struct mono_time now)
 {
 	f->now = now;
+	f->noted = false;
 	if (f->error)
 		return;
+	if (!f->lanes) {
+		ask_cells(f);
+		return;
+	}
 	for (uint32_t i = 0; i < f->count; i++)
 		if (f->lanes[i].gave_up)
 			close_lane(f, &f->lanes[i]);
@@ -1080,7 +1128,9 @@ uint64_t forward_due_ms(const struct forward *f, struct mono_time now)
 	uint64_t due = f->asked_all.ms + FORWARD_ALL_MS;
 	const struct source *s;
 	bool waits = false;
-	if (f->error || f->stopping)
+	if (f->noted)
+		return 0;
+	if (f->error || f->stopping || !f->lanes)
 		return CLIENT_FOREVER;
 	TAILQ_FOREACH (s, &f->resting, link)
 		earlier(&due, s->until.ms);

@@ -42,7 +42,7 @@
 struct forward;
 
 struct forward_config {
-	/* Borrowed as long as the core lives; NULL or empty: one sender, without a list. */
+	/* Borrowed as long as the core lives; NULL: it is asked of the daemon. */
 	const struct cells *cells;
 	uint64_t seed; /* for jitter */
 	bool once;     /* it is done when nothing is ready any more */
@@ -59,6 +59,11 @@ struct forward_host {
 	/* It has given up, and is freed. */
 	void (*close)(void *arg, uint32_t lane);
 	/*
+	 * The daemon's cell and its list of them; asked for at the beginning, and again now and then.  Without
+	 * config.cells nothing is forwarded before forward_cells().
+	 */
+	void (*cells)(void *arg, struct slice self, struct slice list);
+	/*
 	 * So many messages of NAME were refused, with this code.  dead: for good, they are dead letters; else
 	 * they are tried again in rest_ms.
 	 */
@@ -66,7 +71,6 @@ struct forward_host {
 	    uint64_t rest_ms, enum rmq_error code, struct slice text);
 };
 
-/* How a receiver is to be made, besides pinned. */
 struct forward *forward_new(
     const struct forward_config *config, const struct forward_host *host);
 /* Its clients are the host's; they make no callback any more. */
@@ -75,8 +79,10 @@ void forward_free(struct forward *f);
 /* The host of the receiver, and of a sender: for client_new(). */
 struct client_host forward_receiver(struct forward *f);
 struct client_host forward_sender(struct forward *f, uint32_t lane);
-/* Begins.  The receiver is borrowed. */
+/* Begins, once.  The receiver is borrowed. */
 void forward_begin(struct forward *f, struct mono_time now, struct client *receiver);
+/* The list is this one, borrowed; an empty one: there is one sender, and it finds the way.  Once. */
+void forward_cells(struct forward *f, const struct cells *cells);
 
 /*
  * What its callbacks noted is acted upon: after each turn of its clients, and when a timer is due.  Then

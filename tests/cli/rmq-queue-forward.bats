@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# rmq-queue forward: every promise of rmq-queue(1) about it, in one cell.
+
+load common
+
+bats_require_minimum_version 1.5.0
+
+# start_forwarder [OPTION…]: FORWARDER is its pid; forward.log has what it says.
+start_forwarder() {
+	rmq-queue forward -v "$@" 2>forward.log 3>&- &
+	FORWARDER=$!
+	STARTED+=("$FORWARDER")
+	wait_until 20 grep -q ready forward.log
+}
+
+# is_empty QUEUE: it holds nothing.
+is_empty() {
+	[ "$(rmq-queue ls -o ready,leased,delayed "$1")" = "$(printf '0\t0\t0')" ]
+}
+
+# holds QUEUE N: so many messages are ready in it.
+holds() {
+	[ "$(rmq-queue ls -o ready "$1")" = "$2" ]
+}
+
+@test "rmq-queue forward: --once ends when all is forwarded, in order, and settled" {
+	start_queue q
+	local name
+	seq 1 20000 | rmq-send many.away
+	for name in {100..399}; do
+		rmq-send "q$name.away" "$name"
+	done
+	rmq-queue forward --once
+	[ "$(rmq-recv --drain many)" = "$(seq 1 20000)" ]
+	for name in {100..399}; do
+		holds "q$name" 1
+	done
+	is_empty many.away
+	[ -z "$(rmq-queue ls -o queue,ready,leased '*.away' | grep -v "$(printf '\t0\t0$')")" ]
+	rmq-queue forward --once
+}
+
+@test "rmq-queue forward: key, priority, headers, id, expiry and a large body go along" {
+	start_queue q
+	local before after field
+	head -c 300000 /dev/zero | tr '\0' z >large
+	rmq-send --files --header of=large large.away large
+	rmq-send --key k --priority 7 --header a=b --header c=d --expire 1h --id-from hash jobs.away one
+	rmq-send --priority 2 jobs.away two
+	before=$(rmq-queue peek -j jobs.away)
+	rmq-queue forward --once
+	after=$(rmq-queue peek -j jobs)
+	for field in .body .key .priority .headers .expires; do
+		[ "$(jq -c "$field" <<<"$before")" = "$(jq -c "$field" <<<"$after")" ]
+	done
+	[ "$(jq -c '[.body, .key, .priority, .headers.a]' <<<"$after" | head -n 1)" = '["one","k",7,"b"]' ]
+	rmq-send --id-from hash jobs one
+	holds jobs 2
+	[ "$(rmq-queue peek -j large | jq -r .headers.of)" = large ]
+	rmq-recv --drain large | cmp - <(cat large; echo)
+}
+
+@test "rmq-queue forward: what is refused for good is a dead letter with the reason, and holds up nothing" {
+	start_queue q
+	rmq-queue create --max-message 10 small
+	printf 'ok\nmuch too long for it\nok2\n' | rmq-send small.away
+	rmq-send large.away fine
+	run --separate-stderr rmq-queue forward --once
+	assert_success
+	[[ $stderr = *"small: message is too large"*"dead letters of small.away"* ]]
+	[ "$(rmq-recv --drain small)" = "$(printf 'ok\nok2')" ]
+	holds large 1
+	run rmq-queue peek -j small.away.dead
+	assert_output --partial 'forward: message is too large'
+	rmq-queue set --max-message 100 small
+	rmq-queue redrive small.away
+	rmq-queue forward --once
+	[ "$(rmq-recv --drain small)" = 'much too long for it' ]
+}
+
+@test "rmq-queue forward: what finds no room stays, in order, and is forwarded when there is some" {
+	start_queue q
+	rmq-queue create --max-bytes 4 full
+	rmq-send full taken
+	rmq-queue create paused
+	rmq-queue pause --in paused
+	seq 1 2000 | rmq-send full.away
+	rmq-send paused.away later
+	rmq-send other.away now
+	start_forwarder
+	wait_until 20 holds other 1
+	kill "$FORWARDER"
+	wait "$FORWARDER"
+	run rmq-queue forward --once --timeout 1s
+	assert_failure 75
+	assert_output --partial "nothing was forwarded within 1s"
+	holds full 1
+	start_forwarder
+	rmq-queue set --max-bytes none full
+	rmq-queue resume paused
+	[ "$(rmq-recv -n 2001 full)" = "$(echo taken; seq 1 2000)" ]
+	[ "$(rmq-recv -n 1 paused)" = later ]
+}
+
+@test "rmq-queue forward: a queue that comes later, and a daemon that begins anew, are found" {
+	start_queue q
+	start_forwarder
+	rmq-send first.away 1
+	[ "$(rmq-recv -n 1 first)" = 1 ]
+	kill_queue
+	start_queue q
+	rmq-send second.away 2
+	[ "$(rmq-recv -n 1 second)" = 2 ]
+	rmq-send first.away 3
+	[ "$(rmq-recv -n 1 first)" = 3 ]
+}
+
+@test "rmq-queue forward: more sources than a session may subscribe to get their turn while one is busy" {
+	start_queue q
+	local i
+	seq 1 300000 | rmq-send busy.away
+	start_forwarder
+	for i in {100..159}; do
+		rmq-send "q$i.away" "$i"
+	done
+	for i in {100..159}; do
+		[ "$(rmq-recv -n 1 "q$i")" = "$i" ]
+	done
+	[ "$(rmq-recv -n 300000 busy | md5sum)" = "$(seq 1 300000 | md5sum)" ]
+}
+
+@test "rmq-queue forward: SIGTERM ends it in order, nothing stays leased, and 0" {
+	start_queue q
+	seq 1 50000 | rmq-send jobs.away
+	start_forwarder
+	kill "$FORWARDER"
+	wait "$FORWARDER"
+	[ "$(rmq-queue ls -o leased jobs.away)" = 0 ]
+	rmq-queue forward --once
+	[ "$(rmq-recv --drain jobs)" = "$(seq 1 50000)" ]
+}
+
+@test "rmq-queue forward: it tells systemd that it is ready" {
+	start_queue q
+	"$RAWCLIENT" --notify first >ready 3>&- &
+	local teller=$!
+	STARTED+=("$teller")
+	wait_until 20 test -S first
+	NOTIFY_SOCKET=$PWD/first start_forwarder
+	wait "$teller"
+	[ "$(head -n 1 ready)" = READY=1 ]
+}
+
+@test "rmq-queue forward: a list of cells wants --cell, and --cell one" {
+	run rmq-queue forward --once --server 'a=unix:sock;b=unix:other'
+	assert_failure 64
+	assert_output --partial "say by --cell NAME which is this one"
+	run rmq-queue forward --once --cell a --server unix:sock
+	assert_failure 64
+	assert_output --partial "--cell is for a list of cells"
+	run rmq-queue forward --once --cell '-' --server unix:sock
+	assert_failure 64
+	assert_output --partial "a cell's name"
+}
+
+@test "rmq-queue forward: with no daemon --once ends with 69" {
+	run rmq-queue forward --once --timeout 100ms --server unix:nowhere
+	assert_failure 69
+	assert_output --partial "no daemon answers at nowhere"
+}
