@@ -142,6 +142,12 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 	tell("fatal %d; ", code);
 }
 
+static void on_cells_are(void *arg, uint32_t req, struct slice self, struct slice list)
+{
+	(void)arg, (void)req;
+	tell("cells %d %d; ", (int)self.len, (int)list.len);
+}
+
 static const struct client_host host = {.sent = on_sent,
     .done = on_done,
     .settle_sent = on_settle_sent,
@@ -153,6 +159,7 @@ static const struct client_host host = {.sent = on_sent,
     .unsubscribed = on_unsubscribed,
     .listed = on_listed,
     .list_end = on_list_end,
+    .cells_are = on_cells_are,
     .fatal = on_fatal};
 
 static uint64_t features; /* of the daemon */
@@ -2295,6 +2302,25 @@ static void a_moved_that_is_wrong_is_fatal(void **state)
 	}
 }
 
+/* Who asked it would be sent away: it knows no such frame. */
+static void an_older_daemon_is_not_asked_for_cells(void **state)
+{
+	(void)state;
+	client_cells(client, NOW(5));
+	begin(5);
+	expect_frames(5, "");
+	client_tick(client, NOW(5));
+	assert_story("cells 0 0; ");
+	client_cells(client, NOW(6));
+	client_list(client, NOW(6), slice_str(""), slice_str("*"), 9);
+	expect_frames(6, "LIST(,9) ");
+	client_tick(client, NOW(6));
+	assert_story("cells 0 0; ");
+	client_places(client, NOW(7), slice_str(""), 9);
+	client_tick(client, NOW(7));
+	assert_story("fatal 21; ");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbered),
@@ -2361,7 +2387,7 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(what_is_known_is_taken_out_and_told_with_its_numbers),
     T(a_daemon_may_know_no_numbers_of_what_is_known),
     T(numbers_that_are_not_of_what_is_known_are_refused), T(garbage_is_fatal),
-    T(a_client_begins_at_the_home_of_its_queue),
+    T(an_older_daemon_is_not_asked_for_cells), T(a_client_begins_at_the_home_of_its_queue),
     T(what_is_elsewhere_is_asked_for_there_in_order),
     T(it_stays_until_all_that_flew_is_answered),
     T(a_connection_that_is_lost_before_bye_leads_back),

@@ -112,7 +112,8 @@ void client_cells_target(struct client *c, struct client_target *target)
 void client_cells_welcome(struct client *c, const struct wire_welcome *m)
 {
 	struct slice name;
-	if (!(m->features & WIRE_FEATURE_CELLS))
+	c->roam.unknown = !(m->features & WIRE_FEATURE_CELLS);
+	if (c->roam.unknown)
 		c->roam.came_due = false;
 	if (c->roam.at.name_len > 0 || !tags_find(m->tags, WELCOME_TAG_CELL, &name) ||
 	    !name_valid_node(name))
@@ -148,9 +149,30 @@ static void give_up_circle(struct client *c)
 	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
 }
 
+/* What an older daemon is not asked: it has no cells. */
+static void answer_itself(struct client *c)
+{
+	for (size_t i = 0; i < REQUESTS_MAX && !c->dead; i++) {
+		struct request *r = &c->requests[i];
+		uint32_t req = r->req;
+		if (!req || !r->of_cells)
+			continue;
+		if (r->of_cells != ASKS_CELLS) {
+			client_give_up(c, RMQ_E_VERSION,
+			    slice_str("the daemon knows nothing of cells; upgrade it"));
+			continue;
+		}
+		client_request_end(r);
+		if (c->host.cells_are)
+			c->host.cells_are(c->host.arg, req, slice_of("", 0), slice_of("", 0));
+	}
+}
+
 void client_cells_turn(struct client *c, struct mono_time now)
 {
 	struct roam *r = &c->roam;
+	if (r->unknown && c->state == READY)
+		answer_itself(c);
 	if (!r->leaving || r->left || c->dead || c->hang_up || c->state != READY || c->bye_sent)
 		return;
 	if (waits_for_answer(c) && !RMQ_VARIANT(ROAMS_EARLY))

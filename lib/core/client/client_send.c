@@ -170,7 +170,8 @@ static void put_requests(struct client *c)
 {
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		struct request *r = &c->requests[i];
-		if (!r->req || r->sent || (client_leaving(c) && !r->begun))
+		if (!r->req || r->sent || (client_leaving(c) && !r->begun) ||
+		    (r->of_cells && c->roam.unknown))
 			continue;
 		r->sent = r->begun = true;
 		if (r->of_cells)

@@ -118,6 +118,7 @@ struct roam {
 	    left; /* … and all was answered: BYE goes, or has gone, and nothing is heard any more */
 	bool bye_put;
 	bool came_due; /* CAME is to be sent on this connection */
+	bool unknown;  /* the daemon of this connection knows nothing of cells */
 	struct mono_time left_at;
 	uint32_t hops;	 /* since a daemon did something for it */
 	uint32_t circle; /* … or told that the queue is there */
