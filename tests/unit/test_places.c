@@ -215,6 +215,8 @@ static void what_is_held_is_neither_handed_out_nor_taken_out(void **state)
 	/* Its dead letters are held with it, also if they are the first ones. */
 	sent(IN_X ".dead");
 	assert_true(named(IN_X ".dead")->is_held);
+	sent(IN_X ".away.dead");
+	assert_false(named(IN_X ".away.dead")->is_held);
 	/* As long as that connection lasts. */
 	broker_disconnect(w->broker, 2);
 	assert_int_equal(delivered(), 2);
@@ -552,6 +554,8 @@ static void nothing_is_made_beside_a_copy(void **state)
 	run();
 	EXPECT(SUB_FAILED, sub_failed, m);
 	assert_int_equal(m.code, RMQ_E_PAUSED);
+	move_out(MOVE_OUT_HOLD, IN_X, OTHER);
+	refused(RMQ_E_PAUSED);
 	move_in(MOVE_IN_DROP, IN_X, TOKEN);
 	done();
 	sent(IN_X);

@@ -152,13 +152,12 @@ static void tell_moved(
     struct broker *b, struct conn *c, struct slice queue, const struct whereabouts *w)
 {
 	uint32_t at = b->cells ? cells_find(b->cells, w->cell) : CELLS_NONE;
-	size_t cap = FRAME_SMALL + NAME_FULL_MAX + 2 * CELL_SERVERS_MAX;
-	uint8_t *bytes = memory_new(2 * cap), *list = bytes + cap;
-	struct writer servers = writer_of(list + 4, CELL_SERVERS_MAX),
-		      frame = writer_of(bytes, cap);
+	size_t cap = FRAME_SMALL + NAME_FULL_MAX + CELL_SERVERS_MAX;
+	uint8_t *bytes = memory_new(3 * cap);
+	struct writer servers = writer_of(bytes, cap), tags = writer_of(bytes + cap, cap),
+		      frame = writer_of(bytes + 2 * cap, cap);
 	if (at != CELLS_NONE)
 		put_servers(&servers, c, b->cells->cells[at].servers);
-	struct writer tags = writer_of(list, 4 + CELL_SERVERS_MAX);
 	if (servers.len > 0)
 		tags_put(&tags, MOVED_TAG_SERVERS, slice_of(servers.p, servers.len));
 	wire_put_moved(
@@ -274,10 +273,9 @@ bool broker_is_here(struct broker *b, struct conn *c, const struct frame *f, con
 	    !RMQ_VARIANT(GUARD_FIRST))
 		return true;
 	struct whereabouts w = broker_where(b, name);
-	bool is_wanted = f->type != WIRE_TYPE_SETTLE && f->type != WIRE_TYPE_MOVE_OUT;
 	*code = RMQ_E_ELSEWHERE;
 	*text = error_text(RMQ_E_ELSEWHERE);
-	if (w.here && w.comes && is_wanted) {
+	if (w.here && w.comes && f->type != WIRE_TYPE_SETTLE) {
 		*code = RMQ_E_PAUSED;
 		*text = "a copy of the queue comes from another cell";
 		return false;

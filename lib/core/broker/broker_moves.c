@@ -219,8 +219,10 @@ void broker_move_end(struct broker *b, struct conn *c)
 /* What is frozen was there then: GONE asks for that. */
 void broker_move_made(struct broker *b, struct queue *q)
 {
-	if (b->moves > 0)
-		q->is_held = move_of(b, cells_base(queue_name(q))) && !q->is_away;
+	char name[NAME_FULL_MAX + 8];
+	struct slice is = queue_name(q), base = cells_base(is);
+	if (b->moves > 0 && (slice_eq(is, base) || slice_eq(is, unit_name(1, base, name))))
+		q->is_held = move_of(b, base);
 }
 
 static bool is_being_emptied(struct broker *b, const struct unit *u)
