@@ -367,6 +367,8 @@ static bool enter_cell(
 		client_fail(io->client, err, slice_str(reason_text(&why, err)));
 		return false;
 	}
+	if (io->remote)
+		remote_elsewhere(io->remote);
 	io->denied = 0;
 	io->refusal[0] = '\0';
 	client_contacts(io->client, io->contacts.count);

@@ -200,6 +200,11 @@ static void take_rest(struct remote *r)
 		(void)send_out(r);
 }
 
+void remote_elsewhere(struct remote *r)
+{
+	r->let_in = false;
+}
+
 bool remote_leave(struct remote *r)
 {
 	struct writer w = writer_of(r->out, OUT_CAP);

@@ -61,6 +61,11 @@ bool remote_take(struct remote *r) __attribute__((warn_unused_result));
 bool remote_write(struct remote *r, struct client *client, struct mono_time now);
 
 /*
+ * The client goes on in another cell, with gates of its own: that one let us in says nothing about them.
+ */
+void remote_elsewhere(struct remote *r);
+
+/*
  * Ends the stream; IDLE after it.  Its link is kept if it is up, which is said (remote_rests()): until
  * remote_end(), or a connection to elsewhere begins, or the gate ends it, remote_turn() and remote_poll() go on.
  */
