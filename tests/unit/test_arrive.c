@@ -645,6 +645,9 @@ static void frames_that_no_mover_sends_are_refused_whole(void **state)
 	ends();
 	arrive(0, 0, NO_TAGS, lines(1, NO_TAGS, 'm'));
 	ends();
+	INPUT(arrive, NUMBERS, 0, 0, slice_str("q"), token(), 2, 0, 5, 0, slice_of("\0", 1),
+	    NO_TAGS, lines(1, NO_TAGS, 'm'));
+	ends();
 	/* Attributes here and there. */
 	struct slice attributes = shared(ATTRIBUTE_PRIORITY, &priority, 1);
 	uint8_t list[64];

@@ -82,6 +82,9 @@ static bool coming_of(const struct broker *b, const struct wire_arrive *m, struc
 	if (by_wall && c->until_ms > 0)
 		c->flags |= COME_WALL;
 	c->note = bare_note(&c->origin, m->note);
+	/* It is kept as a string. */
+	if (m->note.len > 0 && memchr(m->note.data, '\0', m->note.len))
+		return false;
 	return m->until_ms <= SEQ_MAX && m->first_seq > 0;
 }
 
