@@ -16,6 +16,7 @@
 
 #include "core/base/memory.h"
 #include "core/base/name.h"
+#include "core/base/variant.h"
 #include "core/client/attribute_table.h"
 
 #define NO_SUB	  UINT32_MAX
@@ -883,6 +884,10 @@ static void send_first(struct forward *f, struct source *s)
 	struct sendbuf *buf = p->buf;
 	set_attributes(p);
 	p->buf = NULL;
+	if (RMQ_VARIANT(FORWARD_EARLY))
+		client_settle(f->receiver, f->now,
+		    &(struct client_settlement){.queue = name_of(s), .verb = VERB_SETTLE},
+		    p->held.list, (uint32_t)p->held.count);
 	client_send(s->lane->client, f->now, target_of(s), 0, buf, s);
 }
 
