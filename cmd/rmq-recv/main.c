@@ -8,6 +8,7 @@
 
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "everywhere.h"
 #include "receiver.h"
 #include "worker.h"
 #include "sys/client/client_options.h"
@@ -329,15 +330,18 @@ static int work(const struct recv_options *o)
 
 /*
  * Which parts there are: of a queue that is spread over cells one in each; an ephemeral subscription is made
- * in each, as each knows what comes to topics in it.  -1, or the exit status.
+ * in each, as each knows what comes to topics in it, and a durable one is bound in each.  -1, or the exit
+ * status.
  */
 static int find_parts(struct recv_options *o, struct spread *cells)
 {
 	struct reason why;
 	char name[NAME_MAX_LEN + 1];
-	if (!o->spread && !o->ephemeral)
+	if (!o->spread && !o->ephemeral && !o->pattern)
 		return -1;
 	enum rmq_error err = spread_find(cells, &o->common, &why);
+	if (!err && o->pattern && cells->cells.count > 1)
+		err = everywhere_bind(o, cells, &why);
 	if (err == RMQ_E_INTERRUPTED && signals_caught() == SIGTERM && supply_for_ever(&o->end))
 		return 0;
 	if (err == RMQ_E_INTERRUPTED)
@@ -348,7 +352,7 @@ static int find_parts(struct recv_options *o, struct spread *cells)
 		fprintf(stderr, "rmq-recv: %s: %s\n", o->queue, why.text);
 		return error_exit(err);
 	}
-	if (o->spread || cells->cells.count > 1)
+	if (o->spread || (o->ephemeral && cells->cells.count > 1))
 		o->cells = cells;
 	return -1;
 }

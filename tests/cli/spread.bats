@@ -308,3 +308,16 @@ total() {
 	rmq-send -t news.us two
 	wait_until 10 eval '[ "$(wc -l <out)" = 5 ]'
 }
+
+@test "spread: a durable subscription is bound in every cell, in all but its own to NAME.away" {
+	cells a b c
+	local cell
+	timeout 20 rmq-recv -t 'news.#' --as mail --wait 0 || [ $? -eq 1 ]
+	for cell in a b c; do
+		in_cell "$cell" rmq-queue bindings -o queue,pattern
+	done | sort | cmp - <(printf '%s\tnews.#\n' mail mail.away mail.away)
+	kill_queue "$PID_b"
+	run timeout 20 rmq-recv -t 'news.#' --as mail --timeout 300ms --wait 0
+	assert_failure 69
+	assert_output --partial "b.sock"
+}
