@@ -2195,6 +2195,32 @@ static void who_gets_on_may_go_to_and_fro(void **state)
 	assert_true(now < 100);
 }
 
+/* Nothing is done in either cell: it is no circle, but takes its time. */
+static void subscriptions_in_two_cells_go_to_and_fro_slowly(void **state)
+{
+	uint64_t now = 5;
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	client_subscribe(client, NOW(5), slice_str("q"), 0, 0);
+	client_subscribe(client, NOW(5), slice_str("r"), 0, 0);
+	begin(5);
+	for (int i = 0; i < 20; i++) {
+		expect_frames(now, "SUBSCRIBE SUBSCRIBE ");
+		DAEMON(now, subscribed, (uint32_t)i % 2, 3000);
+		moved(now, i % 2 ? "q" : "r", i % 2 ? "a" : "b", "");
+		DAEMON(now, sub_failed, 1 - (uint32_t)i % 2, RMQ_E_ELSEWHERE, {0});
+		expect_frames(now, "BYE ");
+		client_disconnected(client, NOW(now));
+		now += client_due_ms(client, NOW(now));
+		connect_to_cell(now, i % 2 ? "a" : "b");
+		expect_frames(now, "HELLO(0,0) ");
+		welcome(now, 12, 0);
+	}
+	assert_true(now > 3000);
+	assert_false(client_dead(client));
+	assert_story("");
+}
+
 static void it_knows_the_way_back_to_where_it_began(void **state)
 {
 	uint8_t list[32];
@@ -2397,6 +2423,7 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(who_waits_for_room_goes_along_with_its_queue),
     T(an_older_daemon_is_told_nothing_of_cells), T(what_nobody_wants_any_more_is_not_followed),
     T(circles_end_it_with_a_reason), T(who_gets_on_may_go_to_and_fro),
+    T(subscriptions_in_two_cells_go_to_and_fro_slowly),
     T(it_knows_the_way_back_to_where_it_began), T(a_pinned_client_goes_nowhere),
     T(the_end_comes_where_the_last_command_is_done), T(a_moved_that_is_wrong_is_fatal)};
 

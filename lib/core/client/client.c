@@ -90,8 +90,7 @@ static bool owes_bye(const struct client *c)
 	return c->bye && !c->bye_sent && c->has_subscribed && !RMQ_VARIANT(BYE_UNSAID);
 }
 
-/* Whether it may take as long as it likes: the daemon has it, and what it is for is others' to do. */
-static bool is_patient(const struct client *c, const struct request *r)
+bool client_is_patient(const struct client *c, const struct request *r)
 {
 	bool waits = r->watch == WATCH_GONE || (r->kv && (r->flags & KV_WAIT)) ||
 		     (r->away && !(r->flags & AWAY_NOW));
@@ -108,7 +107,7 @@ static bool asks(const struct client *c)
 			return true;
 	}
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		if (c->requests[i].req && !is_patient(c, &c->requests[i]))
+		if (c->requests[i].req && !client_is_patient(c, &c->requests[i]))
 			return true;
 	return false;
 }
@@ -185,7 +184,7 @@ static bool is_subscribed(const struct client *c)
 		if (c->subs[i].used)
 			return true;
 	for (size_t i = 0; i < REQUESTS_MAX; i++)
-		if (c->requests[i].req && is_patient(c, &c->requests[i]))
+		if (c->requests[i].req && client_is_patient(c, &c->requests[i]))
 			return true;
 	return false;
 }

@@ -131,7 +131,7 @@ static bool waits_for_answer(const struct client *c)
 		return true;
 	for (size_t i = 0; i < REQUESTS_MAX; i++) {
 		const struct request *r = &c->requests[i];
-		if (r->req && r->begun && !r->watch && !(r->kv && r->flags & KV_WAIT))
+		if (r->req && r->begun && !r->watch && !client_is_patient(c, r))
 			return true;
 	}
 	return false;
@@ -245,6 +245,15 @@ void client_cells_heard(struct client *c, unsigned type)
 	case WIRE_TYPE_FAILED:
 	case WIRE_TYPE_SUB_FAILED:
 	case WIRE_TYPE_ROOM:
+		break;
+	/* The queue is there, which gets nothing done: what is in several cells goes to and fro slowly. */
+	case WIRE_TYPE_SUBSCRIBED:
+	case WIRE_TYPE_UNSUBSCRIBED:
+	case WIRE_TYPE_IDLE:
+	case WIRE_TYPE_HELD_BACK:
+	case WIRE_TYPE_LEASE_ENDED:
+	case WIRE_TYPE_EXTENDED:
+		c->roam.circle = 0;
 		break;
 	default:
 		c->roam.hops = c->roam.circle = 0;

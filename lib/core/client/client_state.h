@@ -227,6 +227,8 @@ struct client {
 void client_give_up(struct client *c, enum rmq_error code, struct slice text);
 void client_give_up_memory(struct client *c);
 uint64_t client_random(struct client *c);
+/* Whether it may take as long as it likes: the daemon has it, and what it is for is others' to do. */
+bool client_is_patient(const struct client *c, const struct request *r);
 /* What was not done yet is done in a new session. */
 void client_new_session(struct client *c);
 /* After anything by which the client may begin to wait for the daemon, or end to. */
