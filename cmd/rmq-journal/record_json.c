@@ -185,7 +185,9 @@ static void visit_u64(struct codec_visitor *v, const char *name, uint64_t value)
 
 static void visit_str(struct codec_visitor *v, const char *name, struct slice value)
 {
-	put_field(v, name, bytes_json(value));
+	/* Who reads dumps is not to open copies of queues. */
+	bool opens = strcmp(name, "token") == 0 && value.len > 0;
+	put_field(v, name, opens ? json_null() : bytes_json(value));
 }
 
 static void visit_rest(struct codec_visitor *v, const char *name, struct slice value)
@@ -231,8 +233,8 @@ static json_t *tag_json(unsigned type, const struct tag *t)
 	if (known && strcmp(known, "attributes") == 0 &&
 	    attributes_check(t->value, 1) == RMQ_E_OK)
 		return attributes_json(t->value);
-	/* Who reads dumps is not to make tokens. */
-	if (known && strcmp(known, "secret") == 0)
+	/* … nor to make tokens of sessions. */
+	if (known && (strcmp(known, "secret") == 0 || strcmp(known, "arriving") == 0))
 		return json_null();
 	return bytes_json(t->value);
 }

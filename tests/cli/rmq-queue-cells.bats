@@ -375,3 +375,13 @@ jobs.at.b.away	mail.*	b"
 	run -66 rmq-queue bind none.at.a 'mail.*'
 	assert_output "rmq-queue: none.at.a: no such queue"
 }
+
+@test "rmq-journal: dump shows no token that opens a copy of a queue" {
+	cells
+	rmq-send one.at.a x
+	rmq-queue move-cell one.at.a b
+	run -0 bash -c 'rmq-journal dump a | jq -c ".events[]? | select(.event == \"placed\") | [.state, .cell, .token]"'
+	assert_output '[2,"b",null]'
+	run -0 bash -c 'rmq-journal dump b | jq -c ".events[]? | select(.event == \"create\") | [.name, .tags.arriving]"'
+	assert_output '["one.at.a",null]'
+}
