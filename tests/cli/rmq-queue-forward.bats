@@ -168,3 +168,88 @@ holds() {
 	assert_failure 69
 	assert_output --partial "no daemon answers at nowhere"
 }
+
+# ---- several cells ----
+
+# cells NAME…: a daemon each, and a forwarder, whose pid is in FORWARDERS[NAME]; RMQ_SERVERS is the first one.
+declare -gA FORWARDERS
+cells() {
+	local name list=
+	for name in "$@"; do
+		list=$list${list:+;}$name=unix:$PWD/$name.sock
+	done
+	for name in "$@"; do
+		start_queue "$name" --cells "$list" --cell "$name"
+		RMQ_SERVERS=unix:$PWD/$name.sock
+		rm -f forward.log
+		start_forwarder
+		FORWARDERS[$name]=$FORWARDER
+	done
+	export RMQ_SERVERS=unix:$PWD/$1.sock
+}
+
+# arrives QUEUE TEXT: within a while it is handed out, exactly once.
+arrives() {
+	[ "$(rmq-recv -n 1 "$1")" = "$2" ]
+	[ -z "$(rmq-recv --drain "$1")" ]
+}
+
+@test "rmq-queue forward: further targets, dead letters and topics come to queues of other cells" {
+	cells a b
+	rmq-send jobs.at.a m
+	rmq-recv -n 1 --to out.at.b jobs.at.a cat
+	arrives out.at.b m
+	rmq-queue create --dead-letter graves.at.b --max-attempts 1 bad.at.a
+	rmq-send bad.at.a dead
+	run rmq-recv -n 1 bad.at.a false
+	arrives graves.at.b dead
+	rmq-queue create here.at.a
+	rmq-queue create there.at.b
+	rmq-queue bind here.at.a 'ev.#'
+	rmq-queue bind there.at.b 'ev.#'
+	seq 1 5000 | rmq-send -t ev.some
+	[ "$(rmq-recv -n 5000 here.at.a)" = "$(seq 1 5000)" ]
+	[ "$(rmq-recv -n 5000 there.at.b)" = "$(seq 1 5000)" ]
+	head -c 200000 /dev/zero | tr '\0' l >large
+	rmq-send -t ev.large --whole <large
+	rmq-recv -n 1 there.at.b | cmp - <(cat large; echo)
+}
+
+@test "rmq-queue forward: a cell that is down holds up no other, and gets its own when it is back" {
+	local i list
+	cells a b c
+	list="a=unix:$PWD/a.sock;b=unix:$PWD/b.sock;c=unix:$PWD/c.sock"
+	kill_queue
+	for i in {1..40}; do
+		rmq-send "q$i.at.c.away" "$i"
+	done
+	for i in {1..40}; do
+		rmq-send "q$i.at.b.away" "$i"
+	done
+	for i in {1..40}; do
+		arrives "q$i.at.b" "$i"
+	done
+	start_queue c --cells "$list" --cell c
+	RMQ_SERVERS=unix:$PWD/a.sock
+	for i in {1..40}; do
+		arrives "q$i.at.c" "$i"
+	done
+}
+
+@test "rmq-queue forward: it follows a queue that moves, and ends with 75 when the list changes" {
+	local i status=0
+	cells a b
+	rmq-queue create q.at.b
+	rmq-queue bind q.at.b 'ev.#'
+	for i in {1..10}; do
+		seq "$((i * 100))" "$((i * 100 + 99))" | rmq-send -t ev.x
+		rmq-queue move-cell -q q.at.b "$([ "$(rmq-queue cell q.at.b)" = a ] && echo b || echo a)"
+	done
+	[ "$(rmq-recv -n 1000 q.at.b | sort -n)" = "$(seq 100 1099)" ]
+	[ -z "$(rmq-recv --drain q.at.b)" ]
+	stop_queue
+	start_queue b --cells "b=unix:$PWD/b.sock" --cell b
+	rmq-send none.away x
+	wait "${FORWARDERS[b]}" || status=$?
+	[ "$status" -eq 75 ]
+}
