@@ -382,6 +382,6 @@ jobs.at.b.away	mail.*	b"
 	rmq-queue move-cell one.at.a b
 	run -0 bash -c 'rmq-journal dump a | jq -c ".events[]? | select(.event == \"placed\") | [.state, .cell, .token]"'
 	assert_output '[2,"b",null]'
-	run -0 bash -c 'rmq-journal dump b | jq -c ".events[]? | select(.event == \"create\") | [.name, .tags.arriving]"'
-	assert_output '["one.at.a",null]'
+	run -0 bash -c 'rmq-journal dump b | jq -c ".events[]? | select(.event == \"create\") | [.name, (.tags | has(\"arriving\")), .tags.arriving]"'
+	assert_output '["one.at.a",true,null]'
 }

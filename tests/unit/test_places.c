@@ -431,6 +431,62 @@ static void that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces(void *
 	moved(IN_X, "y", TOKEN, "h:2,unix:/y");
 }
 
+static const char *name_of(char name[32], int i)
+{
+	snprintf(name, 32, "q%03d.at.x", i);
+	return name;
+}
+
+static const char *token_of(char token[CELL_TOKEN_SIZE + 1], int i)
+{
+	snprintf(token, CELL_TOKEN_SIZE + 1, "token of q%06d", i);
+	return token;
+}
+
+/* What has gone, and copies that begin and end, before and between pieces of a checkpoint. */
+static void places_stand_in_several_pieces_of_a_checkpoint(void **state)
+{
+	struct space_limits limits = w->broker->ledger.limits;
+	char name[32], token[CELL_TOKEN_SIZE + 1];
+	(void)state;
+	uint32_t pieces = 0;
+	limits.turn_bytes = 200;
+	w->broker->ledger.limits = limits;
+	for (int i = 0; i < 120; i++) {
+		/* In no order of names. */
+		int k = i * 37 % 120;
+		if (i == 60)
+			broker_checkpoint(w->broker);
+		struct slice is = slice_str(token_of(token, k));
+		for (uint8_t step = MOVE_OUT_HOLD; step <= MOVE_OUT_GONE; step++)
+			if (step != MOVE_OUT_LET_GO)
+				move_out(step, name_of(name, k), is);
+		move_in(MOVE_IN_BEGIN, name, is);
+		if (i >= 20)
+			move_in(MOVE_IN_DROP, name_of(name, (i - 20) * 37 % 120),
+			    slice_str(token_of(token, (i - 20) * 37 % 120)));
+		if (i < 60) {
+			run();
+			continue;
+		}
+		pieces += broker_checkpointing(w->broker);
+		begin();
+		broker_flush(w->broker);
+		store();
+	}
+	run();
+	LINE->out_len = 0;
+	assert_true(w->checkpoint > 0 && pieces > 10);
+	assert_int_equal(w->broker->places.copies, 20);
+	/* Compares all of it. */
+	crash();
+	for (int i = 0; i < 120; i++) {
+		send(name_of(name, i), 0, NO_TAGS);
+		moved(name, "y", slice_str(token_of(token, i)), "h:2,unix:/y");
+		refused(RMQ_E_ELSEWHERE);
+	}
+}
+
 static void only_base_names_move_and_only_to_cells_of_the_list(void **state)
 {
 	(void)state;
@@ -762,6 +818,7 @@ int main(void)
 	    TEST(those_who_wait_for_what_goes_are_led_there),
 	    TEST(a_command_that_was_taken_is_answered_though_its_queue_has_gone),
 	    TEST(that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces),
+	    TEST(places_stand_in_several_pieces_of_a_checkpoint),
 	    TEST(only_base_names_move_and_only_to_cells_of_the_list),
 	    TEST(nothing_of_cells_is_written_below_their_level),
 	    TEST(a_copy_is_nobodys_until_its_token_opens_it),
