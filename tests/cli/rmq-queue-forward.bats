@@ -253,3 +253,21 @@ arrives() {
 	wait "${FORWARDERS[b]}" || status=$?
 	[ "$status" -eq 75 ]
 }
+
+@test "rmq-queue forward: what is bound again is bound in a cell that was added" {
+	local list
+	list="a=unix:$PWD/a.sock;b+=unix:$PWD/b.sock"
+	start_queue a
+	rmq-queue create q
+	rmq-queue bind q 'ev.#'
+	stop_queue
+	start_queue a --cells "$list" --cell a
+	start_queue b --cells "$list" --cell b
+	start_forwarder
+	run rmq-send -t ev.at.b 1
+	assert_failure 66
+	RMQ_SERVERS=unix:$PWD/a.sock
+	rmq-queue bindings -o queue,pattern | grep -v '\.away' | xargs -n 2 rmq-queue bind
+	rmq-send -t ev.at.b 2
+	arrives q 2
+}
