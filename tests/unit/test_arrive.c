@@ -753,6 +753,29 @@ static void what_was_sent_there_is_known_here(void **state)
 	assert_int_equal(queue_total(broker_queue_named(Y->broker, slice_str("q"))), 5);
 }
 
+/* The clocks of two cells are two clocks. */
+static void a_back_off_lasts_as_long_by_another_clock(void **state)
+{
+	uint64_t first = 0, lease;
+	(void)state;
+	w = X;
+	sent("q", 2, NO_TAGS, 'm');
+	lease = take("q", 1, &first);
+	settle("q", VERB_RELEASE, SETTLE_COUNTED, 9000, lease, first, 1);
+	begin_copy();
+	struct frame f;
+	struct wire_peeked m;
+	INPUT(peek, 1, STATE_DELAYED, 1, 100, slice_str("q"));
+	run();
+	assert_true(next(&f) && f.type == WIRE_TYPE_PEEKED);
+	assert_true(wire_peeked_decode(f.payload, &m));
+	wall_ms += 3600000;
+	arrives("q", &m);
+	const struct range *r = queue_range_at(hidden(), first);
+	assert_int_equal(r->state, STATE_DELAYED);
+	assert_int_equal(r->until_ms, Y->lease_ms + 9000);
+}
+
 static void a_copy_that_is_dropped_leaves_nothing(void **state)
 {
 	(void)state;
@@ -852,6 +875,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		pieces_of_a_large_message_come_one_after_the_other, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_was_sent_there_is_known_here, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_back_off_lasts_as_long_by_another_clock, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_copy_that_is_dropped_leaves_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(sparse_records_of_a_copy_move, setup, teardown),

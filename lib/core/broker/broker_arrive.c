@@ -47,12 +47,13 @@ static struct slice bare_note(const struct event_origin *o, struct slice note)
 	return note;
 }
 
-/* Delays end when they would have ended there, by the wall clock. */
-static uint64_t until_here(const struct broker *b, uint64_t until_ms, bool by_wall)
+/* Delays end when they would have ended there: at a wall clock time, or after what is left. */
+static uint64_t until_here(const struct broker *b, const struct wire_arrive *m, bool by_wall)
 {
-	if (until_ms <= b->wall_now.ms)
-		return 0;
-	return by_wall ? until_ms : until_ms - b->wall_now.ms + b->lease_now.ms;
+	uint64_t left_ms = tags_find_u64(m->tags, PEEKED_TAG_LEFT);
+	if (by_wall)
+		return m->until_ms > b->wall_now.ms ? m->until_ms : 0;
+	return left_ms > 0 ? b->lease_now.ms + left_ms : 0;
 }
 
 /* false: it cannot be. */
@@ -78,14 +79,14 @@ static bool coming_of(const struct broker *b, const struct wire_arrive *m, struc
 	bool by_wall = tags_find(m->tags, PEEKED_TAG_WALL, &value);
 	if (by_wall && value.len > 0)
 		return false;
-	c->until_ms = until_here(b, m->until_ms, by_wall);
+	c->until_ms = until_here(b, m, by_wall);
 	if (by_wall && c->until_ms > 0)
 		c->flags |= COME_WALL;
 	c->note = bare_note(&c->origin, m->note);
 	/* It is kept as a string. */
 	if (m->note.len > 0 && memchr(m->note.data, '\0', m->note.len))
 		return false;
-	return m->until_ms <= SEQ_MAX && m->first_seq > 0;
+	return m->until_ms <= SEQ_MAX && c->until_ms <= SEQ_MAX && m->first_seq > 0;
 }
 
 #define COMING_TAGS_MAX (EVENT_PLACE_TAGS_MAX + TAG_U64_SIZE)

@@ -433,6 +433,7 @@ static struct slice peeked_tags(
 		bytes[8] = h->expires_own;
 		tags_put(&w, PEEKED_TAG_EXPIRE, slice_of(bytes, 9));
 	}
+	tags_put_u64(&w, PEEKED_TAG_LEFT, h->left_ms);
 	assert(!w.full && !v.full);
 	return slice_of(w.p, w.len);
 }
@@ -686,6 +687,8 @@ static void peek_run(struct broker *b, const struct conn *c, const struct wire_p
 		   : r->by_wall		   ? r->until_ms
 					   : range_until(r) - b->lease_now.ms + b->wall_now.ms;
 	h->by_wall = r->state == STATE_DELAYED && r->by_wall;
+	if (r->state == STATE_DELAYED && !r->by_wall && r->until_ms > b->lease_now.ms)
+		h->left_ms = r->until_ms - b->lease_now.ms;
 	h->expire_ms = x ? x->at_ms : 0;
 	h->expires_own = x && x->own;
 	broker_hand(b, c->id, h);

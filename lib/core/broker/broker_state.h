@@ -83,6 +83,7 @@ struct handout {
 	uint64_t reserved;  /* bytes of its subscription's credit */
 	uint64_t unused;    /* messages of its credit that were not sent, or not yet */
 	uint64_t expire_ms; /* … then; 0: it does not */
+	uint64_t left_ms;   /* … of what is delayed, but not since it was sent: so long */
 	uint64_t part_of;   /* the large message that is being sent */
 	uint32_t part;	    /* its next piece */
 	size_t frames_len;  /* peek: frames to send when all is read */

@@ -732,14 +732,15 @@ const char *wire_name(unsigned type);
  * PEEKED, PEEKED_PART and ARRIVE, in each piece of a large message: what else belongs to the messages, in a
  * queue that moves to another cell.  ORIGIN: of dead letters, u64 and rest: which message the first one
  * was of which queue; each after it is the next one there.  REDRIVES: u32, as in events.  WALL: empty:
- * delayed since they were sent, up to a wall clock time; else for back-off.  EXPIRE: u64 wall clock, u8
+ * delayed since they were sent, up to a wall clock time.  LEFT: u64: else, for so many ms more.  EXPIRE: u64 wall clock, u8
  * 1: as they were sent, 0: by the setting of their queue; not there: they do not expire.
  */
 #define PEEKED_TAG_ORIGIN   3
 #define PEEKED_TAG_REDRIVES 5
 #define PEEKED_TAG_WALL	    7
 #define PEEKED_TAG_EXPIRE   9
-#define PEEKED_TAGS_MAX	    (4 + 8 + NAME_FULL_MAX + 4 + 4 + 4 + 4 + 9)
+#define PEEKED_TAG_LEFT	    11
+#define PEEKED_TAGS_MAX	    (4 + 8 + NAME_FULL_MAX + 4 + 4 + 4 + 4 + 9 + TAG_U64_SIZE)
 
 /*
  * SEND, of a large message: its attributes, in its first piece, with whose data they take CHUNK_MAX
@@ -835,10 +836,12 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(PEEKED, PEEKED_TAG_REDRIVES, redrives) \
 	X(PEEKED, PEEKED_TAG_WALL, wall) \
 	X(PEEKED, PEEKED_TAG_EXPIRE, expire) \
+	X(PEEKED, PEEKED_TAG_LEFT, left) \
 	X(PEEKED_PART, PEEKED_TAG_ORIGIN, origin) \
 	X(PEEKED_PART, PEEKED_TAG_REDRIVES, redrives) \
 	X(PEEKED_PART, PEEKED_TAG_WALL, wall) \
 	X(PEEKED_PART, PEEKED_TAG_EXPIRE, expire) \
+	X(PEEKED_PART, PEEKED_TAG_LEFT, left) \
 	X(SEND, SEND_TAG_ATTRIBUTES, attributes) \
 	X(SEND, SEND_TAG_QUEUES, queues) \
 	X(SEND, SEND_TAG_RESUME, resume) \
@@ -860,6 +863,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(ARRIVE, PEEKED_TAG_REDRIVES, redrives) \
 	X(ARRIVE, PEEKED_TAG_WALL, wall) \
 	X(ARRIVE, PEEKED_TAG_EXPIRE, expire) \
+	X(ARRIVE, PEEKED_TAG_LEFT, left) \
 	X(MOVED, MOVED_TAG_SERVERS, servers)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
