@@ -200,6 +200,44 @@ static enum rmq_error bind_away(struct cells_asked *c, uint32_t i, enum wire_typ
 	    c->main, err, "cell %.*s: %s", (int)name.len, (const char *)name.data, a->why);
 }
 
+static void on_away_bound(void *arg, struct slice queue, struct slice pattern)
+{
+	struct text *patterns = arg;
+	(void)queue;
+	text_put_slice(patterns, pattern);
+	text_put_char(patterns, '\0');
+}
+
+/* All that is bound for it there. */
+static enum rmq_error unbind_away(struct cells_asked *c, uint32_t i, const char *queue)
+{
+	char away[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	struct admin *a = &c->admins[i];
+	struct text patterns = {0};
+	enum rmq_error err = RMQ_E_OK;
+	snprintf(away, sizeof(away), "%s" NAME_AWAY_SUFFIX, queue);
+	a->bound = on_away_bound;
+	a->arg = &patterns;
+	if (admin_bindings(a, away) == RMQ_E_NO_QUEUE)
+		a->code = RMQ_E_OK;
+	c->up[i] = !a->code;
+	for (size_t at = 0; !err && c->up[i] && at < patterns.len;
+	     at += strlen(patterns.data + at) + 1)
+		err = bind_away(c, i, WIRE_TYPE_UNBIND, queue, patterns.data + at);
+	text_deinit(&patterns);
+	return err;
+}
+
+enum rmq_error cells_unbind_away(struct cells_asked *c, const char *queue)
+{
+	enum rmq_error err = RMQ_E_OK;
+	for (uint32_t i = 0; c->admins && i < c->list->count; i++) {
+		enum rmq_error one = c->up[i] ? unbind_away(c, i, queue) : RMQ_E_OK;
+		err = err ? err : one;
+	}
+	return err ? err : cells_tell(c);
+}
+
 /* In all cells but that one. */
 static enum rmq_error bind_others(struct cells_asked *c, struct slice own, enum wire_type type,
     const char *queue, const char *pattern)

@@ -390,8 +390,17 @@ static enum rmq_error run_resume(struct admin *a, struct request *q)
 
 static enum rmq_error run_rm(struct admin *a, struct request *q)
 {
-	return admin_change(
-	    a, WIRE_TYPE_QUEUE_REMOVE, q->words[0], q->force ? REMOVE_FORCE : 0, NULL);
+	enum rmq_error err = open_cells(a, q);
+	if (!err)
+		err = cells_meet(&q->cells, CLIENT_FOREVER);
+	if (!err)
+		err = admin_change(
+		    a, WIRE_TYPE_QUEUE_REMOVE, q->words[0], q->force ? REMOVE_FORCE : 0, NULL);
+	if (err && err != RMQ_E_NO_QUEUE)
+		return err;
+	/* What was bound for it elsewhere would make it again. */
+	enum rmq_error others = cells_unbind_away(&q->cells, q->words[0]);
+	return err ? err : others;
 }
 
 static enum rmq_error run_purge(struct admin *a, struct request *q)

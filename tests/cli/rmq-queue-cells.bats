@@ -385,3 +385,32 @@ jobs.at.b.away	mail.*	b"
 	run -0 bash -c 'rmq-journal dump b | jq -c ".events[]? | select(.event == \"create\") | [.name, (.tags | has(\"arriving\")), .tags.arriving]"'
 	assert_output '["one.at.a",true,null]'
 }
+
+@test "rmq-queue rm: what other cells have bound for the queue ends with it; done again it mends that" {
+	cells
+	rmq-queue create jobs.at.b
+	rmq-queue bind jobs.at.b 'news.*'
+	rmq-queue bind jobs.at.b 'mail.*'
+	rmq-send jobs.at.b x
+	run -1 rmq-queue rm jobs.at.b
+	run -0 rmq-queue bindings -o cell,pattern
+	assert_output "a	mail.*
+a	news.*
+b	mail.*
+b	news.*"
+	rmq-queue rm --force jobs.at.b
+	run -0 rmq-queue bindings
+	assert_output ""
+	rmq-queue create jobs.at.a
+	rmq-queue bind jobs.at.a 'news.*'
+	end_b
+	run -75 rmq-queue --timeout 300ms rm jobs.at.a
+	assert_output --regexp "^rmq-queue: cell b: no daemon answers at $PWD/b.sock "
+	begin_b
+	run -0 rmq-queue bindings
+	assert_output "jobs.at.a.away	news.*	b"
+	run -66 rmq-queue rm jobs.at.a
+	assert_output "rmq-queue: jobs.at.a: no such queue"
+	run -0 rmq-queue bindings
+	assert_output ""
+}
