@@ -43,7 +43,7 @@ END
 @test "the recipes say in a line how they are used" {
 	local script
 	for script in "$EXAMPLES"/*.sh; do
-		case ${script##*/} in sendmail.sh | three-nodes.sh | postgres.sh | remote.sh) continue ;; esac
+		case ${script##*/} in sendmail.sh | three-nodes.sh | postgres.sh | remote.sh | cells.sh) continue ;; esac
 		run timeout 10 "$(sed -n '1s/^#!//p' "$script")" "$script"
 		assert_failure 64
 		[ "${#lines[@]}" -eq 1 ]
@@ -445,6 +445,19 @@ stored() { # N
 	assert_line 1000
 	assert_line --partial 'rmq-send: mail: right "send" on queue mail is missing'
 	assert_line '# exit status 77'
+	[ -z "$(ls tmp)" ]
+	run pgrep -f "$PWD/tmp"
+	assert_failure
+}
+
+@test "cells.sh: no line is lost while a queue moves, and nothing is left behind" {
+	mkdir tmp
+	TMPDIR=$PWD/tmp run timeout 120 dash "$EXAMPLES/cells.sh" 4000
+	assert_success
+	assert_line --regexp '^   sent 4000  received 4000  lost 0  twice [0-9]+$'
+	assert_line "   lines lives in c"
+	assert_line "   b: something has happened"
+	assert_line "hello again"
 	[ -z "$(ls tmp)" ]
 	run pgrep -f "$PWD/tmp"
 	assert_failure

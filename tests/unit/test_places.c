@@ -140,8 +140,20 @@ static void who_cannot_go_is_refused_alone(void **state)
 
 static void who_comes_from_another_machine_is_told_no_socket_of_this_one(void **state)
 {
+	uint8_t bytes[TAG_U64_SIZE];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
 	(void)state;
+	/* A node of a cluster has a name, also for users of its own. */
 	broker_owner(w->broker, 1, slice_str("n1"), 1000);
+	send(IN_Y, 0, NO_TAGS);
+	moved(IN_Y, "y", slice_str(""), "h:2,unix:/y");
+	refused(RMQ_E_ELSEWHERE);
+	tags_put_u64(&tags, HELLO_TAG_HOW, HELLO_FAR);
+	conn = 2;
+	broker_connect(w->broker, 2);
+	INPUT(hello, WIRE_HELLO_VERSIONS, 0, 0, slice_of(tags.p, tags.len));
+	run();
+	expect(WIRE_TYPE_WELCOME);
 	send(IN_Y, 0, NO_TAGS);
 	moved(IN_Y, "y", slice_str(""), "h:2");
 }

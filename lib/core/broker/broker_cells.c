@@ -121,10 +121,9 @@ bool broker_hears(const struct broker *b, const struct queue *q)
 /* Whether a client of this connection may be sent to that address: it runs nothing, and is in its reach. */
 static bool may_reach(const struct conn *c, struct slice address)
 {
-	bool local = owner_node(c->owner).len == 0;
 	if (address.len >= 5 && memcmp(address.data, "exec:", 5) == 0)
 		return false;
-	return local || address.len < 5 || memcmp(address.data, "unix:", 5) != 0;
+	return !c->is_far || address.len < 5 || memcmp(address.data, "unix:", 5) != 0;
 }
 
 /* Of these addresses those that the client may be told. */

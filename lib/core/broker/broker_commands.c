@@ -2035,6 +2035,7 @@ static void on_hello(struct broker *b, struct conn *c, const struct wire_hello *
 	}
 	broker_attach(b, c, s);
 	c->features = m->features;
+	c->is_far = tags_find_u64(m->tags, HELLO_TAG_HOW) & HELLO_FAR;
 	if (!owner_known(s->owner))
 		broker_session_own(b, s, c->owner);
 	if (m->answered <= s->last)

@@ -168,6 +168,7 @@ struct conn {
 	struct kv_watch *kv_watch; /* what it waits for in the map; NULL: nothing */
 	struct move *move;	   /* the queue that it holds to move it; NULL: none */
 	uint64_t features;	   /* its client's */
+	bool is_far;		   /* … which is not at the other end of a Unix socket */
 	bool stalled;		   /* its first handout waits for a record in flight */
 	bool closed;		   /* the host was told to close it */
 	bool errand; /* what it asked for is under way: no more frames of it are taken */
