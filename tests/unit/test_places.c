@@ -293,11 +293,12 @@ static void a_hold_that_went_with_its_connection_is_not_confirmed_again(void **s
 	owner_token(
 	    broker_session_find(w->broker, session)->owner, w->broker->secret, session, token);
 	tags_put(&tags, HELLO_TAG_TOKEN, slice_of(token, sizeof(token)));
-	broker_disconnect(w->broker, 1);
 	conn = 2;
 	broker_connect(w->broker, 2);
 	broker_owner(w->broker, 2, slice_str(""), 1000);
 	INPUT(hello, WIRE_HELLO_VERSIONS, session, n - 1, slice_of(tags.p, tags.len));
+	/* Also if the old connection is still to be closed. */
+	assert_false(named(IN_X)->is_held);
 	run();
 	expect(WIRE_TYPE_WELCOME);
 	INPUT(

@@ -321,6 +321,8 @@ static void conn_close(struct broker *b, struct conn *c, struct slice last)
 	struct subscription *sub;
 	while ((sub = TAILQ_FIRST(&c->subs)))
 		broker_sub_free(b, sub);
+	if (!RMQ_VARIANT(HOLD_OUTLIVES))
+		broker_move_end(b, c);
 	c->closed = true;
 	struct effect *e = effect_new(b, c->id, last.len);
 	e->close = true;
