@@ -414,3 +414,18 @@ b	news.*"
 	run -0 rmq-queue bindings
 	assert_output ""
 }
+
+@test "rmq-queue move-cell: a queue that both cells have, from before they were cells, is 73, and both stay" {
+	local name
+	for name in a b; do
+		rmq-queued -d "$name" --init -l "$name.sock" -- rmq-send jobs.at.a "of $name"
+	done
+	cells
+	run -73 rmq-queue move-cell jobs.at.a b
+	assert_output "rmq-queue: jobs.at.a: cell b: there is such a queue in this cell, too"
+	run -0 rmq-queue ls -o queue,ready,cell
+	assert_output "jobs.at.a	1	a
+jobs.at.a	1	b"
+	run -0 rmq-recv -1 jobs.at.a
+	assert_output "of a"
+}
