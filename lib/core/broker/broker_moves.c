@@ -220,8 +220,11 @@ void broker_move_end(struct broker *b, struct conn *c)
 void broker_move_made(struct broker *b, struct queue *q)
 {
 	char name[NAME_FULL_MAX + 8];
-	struct slice is = queue_name(q), base = cells_base(is);
-	if (b->moves > 0 && (slice_eq(is, base) || slice_eq(is, unit_name(1, base, name))))
+	struct slice is = queue_name(q);
+	if (b->moves == 0)
+		return;
+	struct slice base = cells_base(is);
+	if (slice_eq(is, base) || slice_eq(is, unit_name(1, base, name)))
 		q->is_held = move_of(b, base);
 }
 
