@@ -58,7 +58,10 @@ enum source_state { WAITS, SERVED, RESTS };
 
 struct source {
 	RB_ENTRY(source) by_name;
-	TAILQ_ENTRY(source) link; /* in the list of its state */
+	union {
+		TAILQ_ENTRY(source) link;  /* waits, or is served */
+		RB_ENTRY(source) by_until; /* rests */
+	};
 	enum source_state state;
 	struct lane *lane;
 	uint32_t sub;
@@ -78,6 +81,7 @@ struct source {
 	char name[NAME_FULL_MAX];
 };
 RB_HEAD(source_tree, source);
+RB_HEAD(rest_tree, source);
 TAILQ_HEAD(source_list, source);
 
 struct lane {
@@ -86,6 +90,8 @@ struct lane {
 	bool gave_up;
 	struct mono_time reopen; /* not before */
 	struct source_list waiting;
+	uint32_t waiting_count;
+	bool left_out; /* there are more, which have no place in it */
 	uint64_t bytes;
 };
 
@@ -99,7 +105,7 @@ struct forward {
 	struct source_tree sources;
 	uint32_t sources_count;
 	struct source_list served;
-	struct source_list resting;
+	struct rest_tree resting;
 	struct source *subs[SUBSCRIPTIONS_MAX];
 	uint32_t subs_used;
 	uint32_t asking; /* AWAYs without an answer */
@@ -125,6 +131,16 @@ static int source_compare(const struct source *a, const struct source *b)
 
 RB_PROTOTYPE(source_tree, source, by_name, source_compare)
 RB_GENERATE(source_tree, source, by_name, source_compare)
+
+static int rest_compare(const struct source *a, const struct source *b)
+{
+	if (a->until.ms != b->until.ms)
+		return a->until.ms < b->until.ms ? -1 : 1;
+	return source_compare(a, b);
+}
+
+RB_PROTOTYPE(rest_tree, source, by_until, rest_compare)
+RB_GENERATE(rest_tree, source, by_until, rest_compare)
 
 static struct slice name_of(const struct source *s)
 {
@@ -451,22 +467,38 @@ static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct s
 		f->host.refused(f->host.arg, name_of(s), 0, false, s->rest_ms, code, text);
 }
 
-static struct source *source_new(struct forward *f, struct slice name)
+static void line_up(struct source *s)
+{
+	s->state = WAITS;
+	TAILQ_INSERT_TAIL(&s->lane->waiting, s, link);
+	s->lane->waiting_count++;
+}
+
+static void line_out(struct source *s)
+{
+	TAILQ_REMOVE(&s->lane->waiting, s, link);
+	s->lane->waiting_count--;
+}
+
+static struct lane *home_of(struct forward *f, struct slice name)
+{
+	const struct cells *cells = f->config.cells;
+	uint32_t home = cells->count > 0 ? cells_home(cells, cells_away_for(name)) : 0;
+	return &f->lanes[home < f->count ? home : 0];
+}
+
+static void source_new(struct forward *f, struct lane *lane, struct slice name)
 {
 	struct source *s = memory_new(sizeof(*s));
-	uint32_t home = f->config.cells && f->config.cells->count > 0
-			    ? cells_home(f->config.cells, cells_away_for(name))
-			    : 0;
 	memcpy(s->name, name.data, name.len);
 	s->name_len = name.len;
-	s->lane = &f->lanes[home < f->count ? home : 0];
+	s->lane = lane;
 	s->sub = NO_SUB;
 	TAILQ_INIT(&s->parcels);
 	TAILQ_INIT(&s->settlements);
-	TAILQ_INSERT_TAIL(&s->lane->waiting, s, link);
 	RB_INSERT(source_tree, &f->sources, s);
 	f->sources_count++;
-	return s;
+	line_up(s);
 }
 
 static void source_free(struct forward *f, struct source *s)
@@ -495,9 +527,12 @@ static void on_aways(void *arg, uint32_t req, bool more, struct slice names)
 		if (!cells_is_away(name) || is_known(f, name))
 			continue;
 		any = true;
-		/* What finds no place is told again with the others. */
-		if (f->sources_count < FORWARD_SOURCES_MAX)
-			source_new(f, name);
+		/* What finds no place in its line is asked for again, once there is some. */
+		struct lane *l = home_of(f, name);
+		if (l->waiting_count < FORWARD_SOURCES_MAX)
+			source_new(f, l, name);
+		else
+			l->left_out = true;
 	}
 	f->noted = true;
 	f->more = more;
@@ -739,7 +774,7 @@ struct forward *forward_new(
 	f->host = *host;
 	RB_INIT(&f->sources);
 	TAILQ_INIT(&f->served);
-	TAILQ_INIT(&f->resting);
+	RB_INIT(&f->resting);
 	if (config->cells)
 		forward_cells(f, config->cells);
 	return f;
@@ -925,10 +960,9 @@ static void leave(struct forward *f, struct source *s)
 		s->refused = false;
 		s->state = RESTS;
 		s->until.ms = f->now.ms + s->rest_ms;
-		TAILQ_INSERT_TAIL(&f->resting, s, link);
+		RB_INSERT(rest_tree, &f->resting, s);
 	} else {
-		s->state = WAITS;
-		TAILQ_INSERT_TAIL(&s->lane->waiting, s, link);
+		line_up(s);
 	}
 }
 
@@ -976,14 +1010,11 @@ static void close_lane(struct forward *f, struct lane *l)
 
 static void wake(struct forward *f)
 {
-	struct source *s, *next;
-	for (s = TAILQ_FIRST(&f->resting); s; s = next) {
-		next = TAILQ_NEXT(s, link);
-		if (!f->stopping && s->until.ms > f->now.ms)
-			continue;
-		TAILQ_REMOVE(&f->resting, s, link);
-		s->state = WAITS;
-		TAILQ_INSERT_TAIL(&s->lane->waiting, s, link);
+	struct source *s;
+	while (
+	    (s = RB_MIN(rest_tree, &f->resting)) && (f->stopping || s->until.ms <= f->now.ms)) {
+		RB_REMOVE(rest_tree, &f->resting, s);
+		line_up(s);
 	}
 }
 
@@ -1014,7 +1045,7 @@ static struct source *next_waiting(struct forward *f)
 static void begin_service(struct forward *f, struct source *s)
 {
 	uint8_t flags = SUBSCRIBE_NO_CREATE | SUBSCRIBE_IDLE | SUBSCRIBE_STARTS;
-	TAILQ_REMOVE(&s->lane->waiting, s, link);
+	line_out(s);
 	TAILQ_INSERT_TAIL(&f->served, s, link);
 	s->state = SERVED;
 	s->idle = false;
@@ -1063,7 +1094,7 @@ static void forget_waiting(struct forward *f)
 	wake(f);
 	for (uint32_t i = 0; i < f->count; i++)
 		while ((s = TAILQ_FIRST(&f->lanes[i].waiting))) {
-			TAILQ_REMOVE(&f->lanes[i].waiting, s, link);
+			line_out(s);
 			source_free(f, s);
 		}
 }
@@ -1076,11 +1107,26 @@ static void ask_cells(struct forward *f)
 	client_cells(f->receiver, f->now);
 }
 
+/* Whether one that was left out would find a place now. */
+static bool has_place_again(struct forward *f)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < f->count; i++) {
+		struct lane *l = &f->lanes[i];
+		bool again = l->left_out && l->waiting_count < FORWARD_SOURCES_MAX / 2;
+		l->left_out &= !again;
+		any |= again;
+	}
+	return any;
+}
+
 /* Which sources there are: once there is one; all of them now and then. */
 static void ask(struct forward *f)
 {
 	bool all = f->asked_all.ms == 0 || f->now.ms >= f->asked_all.ms + FORWARD_ALL_MS;
 	uint8_t flags = 0;
+	if (f->asking <= (f->config.once ? 0 : 1))
+		all |= has_place_again(f);
 	if (f->config.once) {
 		if (f->asking > 0 || f->nothing || (f->sources_count > 0 && !f->more && !all))
 			return;
@@ -1088,8 +1134,6 @@ static void ask(struct forward *f)
 	} else if (f->asking > (all ? 1 : 0)) {
 		return;
 	}
-	if (f->sources_count >= FORWARD_SOURCES_MAX)
-		return;
 	if (all) {
 		f->asked_all = f->now;
 		flags |= AWAY_ALL;
@@ -1137,7 +1181,8 @@ uint64_t forward_due_ms(const struct forward *f, struct mono_time now)
 		return 0;
 	if (f->error || f->stopping || !f->lanes)
 		return CLIENT_FOREVER;
-	TAILQ_FOREACH (s, &f->resting, link)
+	s = RB_MIN(rest_tree, (struct rest_tree *)(uintptr_t)&f->resting);
+	if (s)
 		earlier(&due, s->until.ms);
 	for (uint32_t i = 0; i < f->count; i++) {
 		const struct lane *l = &f->lanes[i];

@@ -29,8 +29,8 @@
 
 #include "core/client/client.h"
 
-#define FORWARD_WINDOW	    64		      /* SENDs of one sender in flight */
-#define FORWARD_SOURCES_MAX LIMIT(4096u, 24u) /* queues NAME.away that are known at a time */
+#define FORWARD_WINDOW	    64		     /* SENDs of one sender in flight */
+#define FORWARD_SOURCES_MAX LIMIT(1024u, 6u) /* queues NAME.away that wait, for one cell */
 #define FORWARD_CELL_BYTES \
 	LIMIT(2u << 20, 4000u) /* held for one cell, before the newest SEND */
 #define FORWARD_CREDIT_BYTES LIMIT(128u << 10, 600u) /* asked for one queue at a time */
