@@ -321,3 +321,71 @@ total() {
 	assert_failure 69
 	assert_output --partial "b.sock"
 }
+
+# told NAME…: the same cells, as daemons that know the list; the first one is the only contact point.
+told() {
+	local name list=
+	for name in "$@"; do
+		list+="${list:+;}$name=unix:$PWD/$name.sock"
+	done
+	for name in "$@"; do
+		start_queue "$name" --cells "$list" --cell "$name"
+	done
+	export RMQ_SERVERS=unix:$1.sock
+}
+
+@test "spread: a client without a list asks its daemon for it" {
+	told a b c
+	seq 30 | rmq-send --spread --window 1 jobs
+	rmq-send jobs.at.a 31
+	rmq-send jobs.at.b 32
+	rmq-send jobs.at.c 33
+	timeout 20 rmq-recv --spread --drain jobs | sort -n | cmp - <(seq 33)
+	start rmq-recv -t 'news.#'
+	wait_until 10 eval '[ "$(rmq-queue ls -o queue | grep -c "^sub-")" = 3 ]'
+	seq 9 | xargs -n 1 sh -c 'rmq-send -t news.$1 $1' sh
+	wait_until 10 eval '[ "$(wc -l <out)" = 9 ]'
+	sort out | cmp - <(seq 9)
+}
+
+@test "spread: a part that is moved to another cell goes on there" {
+	told a b
+	start timeout 60 rmq-recv --spread -n 50000 jobs
+	local pid=$!
+	seq 50000 | timeout 60 rmq-send --spread --window 2 jobs &
+	local sender=$!
+	rmq-queue move-cell jobs.at.a b
+	rmq-queue move-cell jobs.at.a a
+	rmq-queue move-cell jobs.at.b a
+	wait $sender
+	status_of "$pid"
+	assert_success
+	sort -n out | cmp - <(seq 50000)
+}
+
+@test "spread: batches that a part may have taken when its cell died are unknown, all others are stored" {
+	cells a b
+	mkfifo pipe
+	timeout 60 rmq-send --spread --timeout 2s --window 1 --unsent rest jobs <pipe >send.log 2>&1 3>&- &
+	local sender=$!
+	exec 8>pipe
+	in_cell a rmq-send jobs.at.a warm
+	echo 1 >&8
+	wait_until 10 eval '[ "$(($(ready a jobs.at.a) + $(in_cell b rmq-queue show jobs.at.b ready 2>/dev/null || echo 0)))" = 2 ]'
+	kill -STOP "$PID_b"
+	seq 2 20000 >&8
+	exec 8>&-
+	status_of "$sender"
+	kill -CONT "$PID_b"
+	[ "$status" = 75 ] || [ "$status" = 0 ]
+	if [ "$status" = 75 ]; then
+		grep -q 'unknown' send.log
+		[ -s rest ]
+	fi
+	in_cell a rmq-recv --drain jobs.at.a >got
+	in_cell b rmq-recv --drain --no-create jobs.at.b >>got || :
+	if [ -f rest ]; then
+		cat rest >>got
+	fi
+	grep -v warm got | sort -nu | cmp - <(seq 20000)
+}
