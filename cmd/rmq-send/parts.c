@@ -51,6 +51,15 @@ struct part *parts_for(struct parts *p, const struct freight *f)
 	return best;
 }
 
+const struct part *parts_lost(const struct parts *p)
+{
+	const struct freight *f = p->waiting;
+	if (!p->several || !f || f->part == INPUT_ANY_PART)
+		return NULL;
+	const struct part *to = &p->part[f->part];
+	return to->dead && client_oldest(to->io.client) ? to : NULL;
+}
+
 void parts_put_back(struct parts *p, struct freight *f)
 {
 	struct freight **at = &p->waiting;

@@ -56,6 +56,9 @@ bool parts_take(const struct parts *p);
 /* The one that takes it now, NULL: none does. */
 struct part *parts_for(struct parts *p, const struct freight *f);
 
+/* The one that gave up with batches that it may have, if the first that wait have to go there; else NULL. */
+const struct part *parts_lost(const struct parts *p);
+
 /* Puts it where its first record says among those that wait. */
 void parts_put_back(struct parts *p, struct freight *f);
 

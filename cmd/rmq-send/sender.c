@@ -901,6 +901,9 @@ static void see_to_parts(struct sender *s)
 	if (!s->code && parts_stay_full(&s->parts, now, full_ms(s)))
 		stop(s, RMQ_E_FULL, "all parts: %s", error_text(RMQ_E_FULL));
 	send_waiting(s);
+	const struct part *lost = parts_lost(&s->parts);
+	if (lost)
+		stop(s, lost->code, "%s: %s", lost->queue, lost->why);
 }
 
 /* What the connections wait for; how long. */

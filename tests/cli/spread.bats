@@ -389,3 +389,15 @@ told() {
 	fi
 	grep -v warm got | sort -nu | cmp - <(seq 20000)
 }
+
+@test "spread: keys whose part is away end it after the time-out, and are kept with all behind them" {
+	cells a b
+	kill_queue "$PID_b"
+	seq 1000 | sed 's/.*/{"key":"k&","body":"&"}/' >envelopes
+	run timeout 20 rmq-send --spread -J --timeout 500ms --window 2 --unsent rest jobs <envelopes
+	assert_failure 75
+	assert_output --partial "jobs.at.b: no daemon answers"
+	in_cell a rmq-recv --drain -o key,body jobs.at.a | sed 's/\(.*\)\t\(.*\)/{"key":"\1","body":"\2"}/' >got
+	[ -s got ]
+	sort got rest | cmp - <(sort envelopes)
+}

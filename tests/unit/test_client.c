@@ -433,6 +433,35 @@ static void a_full_queue_is_waited_for_and_everything_behind_repeated(void **sta
 	assert_story("");
 }
 
+/* What is in flight, or may have been taken, stays; what was refused for want of room does not have to. */
+static void only_a_send_that_was_not_taken_is_taken_back(void **state)
+{
+	(void)state;
+	void *tag = NULL;
+	send_text(5, "a");
+	send_text(5, "b");
+	begin(5);
+	expect_frames(5, "SEND#1/0 SEND#2/0 ");
+	send_text(5, "c");
+	struct sendbuf *c = client_take_back(client, &tag);
+	assert_non_null(c);
+	sendbuf_free(c);
+	assert_null(client_take_back(client, &tag));
+	refuse_two(RMQ_E_FULL, 0);
+	struct sendbuf *b = client_take_back(client, &tag), *a = client_take_back(client, &tag);
+	assert_true(a && b);
+	assert_null(client_take_back(client, &tag));
+	assert_int_equal(client_unanswered(client), 0);
+	sendbuf_free(a);
+	sendbuf_free(b);
+	/* The numbers go on where the daemon is. */
+	send_text(7, "d");
+	DAEMON(8, room, 100);
+	expect_frames(8, "SEND#1/0 ");
+	DAEMON(9, sent, 1, 1, 1);
+	assert_story("sent d at 1 x1; ");
+}
+
 /* The numbers of daemon and client differ: no repeating mends that. */
 static void out_of_order_in_answer_to_the_oldest_command_ends_it(void **state)
 {
@@ -2357,7 +2386,7 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(a_receiver_is_refused_after_the_timeout_when_it_is_full),
     T(what_comes_in_does_not_lengthen_the_wait_for_room),
     T(room_that_comes_at_the_last_moment_is_waited_for_again_the_next_time),
-    T(no_wait_fails_at_once_when_full),
+    T(no_wait_fails_at_once_when_full), T(only_a_send_that_was_not_taken_is_taken_back),
     T(a_message_that_is_too_large_is_taken_out_and_what_is_behind_stays),
     T(a_stop_sends_what_was_in_front_and_shelves_the_rest),
     T(what_is_taken_out_is_passed_in_its_input), T(what_is_cut_off_is_not_passed_in_its_input),
