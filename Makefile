@@ -48,7 +48,7 @@ LIBS_rmq-clusterd = $(PG_LIBS)
 # Clients start for each message, and to load a library takes longer than all else that they do: those
 # that there are as archives are linked into them.  CLIENT_ARCHIVES= : none is.
 CLIENTS := rmq-ack rmq-queue rmq-recv rmq-send
-CLIENT_ARCHIVES ?= sodium jansson
+CLIENT_ARCHIVES ?= sodium jansson xxhash
 archive = $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a))
 CLIENT_LIBS := $(foreach l,$(LIBS),$(or $(and $(filter $(CLIENT_ARCHIVES:%=-l%),$(l)),$(call archive,$(l:-l%=%))),$(l)))
 LINK := $(CC) $(CFLAGS) $(MODE_$(MODE)) -pie -Wl,-z,relro,-z,now $(LDFLAGS)

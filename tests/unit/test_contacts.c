@@ -16,6 +16,7 @@ static struct reason why;
 static enum rmq_error read_list(const char *list)
 {
 	contacts_deinit(&contacts);
+	contacts = (struct contacts){.list = NULL};
 	return contacts_init(&contacts, list, &why);
 }
 

@@ -66,7 +66,10 @@ static enum rmq_error read_cells(struct contacts *c, const char *list, struct re
 enum rmq_error contacts_init(struct contacts *c, const char *list, struct reason *why)
 {
 	enum rmq_error err;
-	*c = (struct contacts){.list = list};
+	c->list = list;
+	c->servers = malloc(CONTACTS_MAX * sizeof(*c->servers));
+	if (!c->servers)
+		return reason_set(why, RMQ_E_LIMIT, "out of memory");
 	if (list && cells_named(slice_str(list)))
 		err = read_cells(c, list, why);
 	else
@@ -77,9 +80,12 @@ enum rmq_error contacts_init(struct contacts *c, const char *list, struct reason
 
 void contacts_deinit(struct contacts *c)
 {
+	free(c->servers);
 	free(c->cells);
 	free(c->text);
-	*c = (struct contacts){.list = NULL};
+	c->servers = NULL;
+	c->cells = NULL;
+	c->text = NULL;
 }
 
 /* What a daemon told is taken as far as it is good for anything. */

@@ -13,7 +13,8 @@
 
 /* Zeroed memory is an empty one. */
 struct contacts {
-	struct client_address servers[CONTACTS_MAX];
+	/* CONTACTS_MAX; memory of their own, which nobody has to clear: clients start for each message. */
+	struct client_address *servers;
 	uint32_t count;
 	uint32_t given;	  /* the first ones; those after them were told by the cluster itself */
 	const char *list; /* borrowed; NULL: the default */
@@ -23,7 +24,7 @@ struct contacts {
 };
 
 /*
- * Reads the list, which is borrowed.  Of one of cells all is read, and none is chosen yet.  RMQ_E_USAGE: *why
+ * Of an empty one: reads the list, which is borrowed.  Of one of cells all is read, and none is chosen yet.  RMQ_E_USAGE: *why
  * says what is wrong; RMQ_E_LIMIT: out of memory; others as of socket_address_default().
  */
 enum rmq_error contacts_init(struct contacts *c, const char *list, struct reason *why)
