@@ -185,7 +185,7 @@ in_cell() {
 	cell a "a=unix:$PWD/a.sock;x=unix:$PWD/b.sock"
 	cell b "b=unix:$PWD/b.sock;x=unix:$PWD/a.sock"
 	run -78 rmq-send --timeout 2s jobs.at.x one
-	assert_output --partial "jobs.at.x"
+	assert_output --partial "cells send it from one to the other for queue jobs.at.x"
 	assert_equal "$(in_cell a)$(in_cell b)" ""
 }
 
