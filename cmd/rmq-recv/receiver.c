@@ -949,7 +949,7 @@ enum rmq_error receiver_open(
 	r->o = o;
 	r->read_poll_ms = 1;
 	r->prefetch = o->prefetch ? o->prefetch : PREFETCH_MIN;
-	r->parts = calloc(count, sizeof(*r->parts));
+	r->parts = count == 1 ? &r->only : calloc(count, sizeof(*r->parts));
 	r->polls = calloc(2 + (size_t)count, sizeof(*r->polls));
 	if (!r->parts || !r->polls)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
@@ -974,6 +974,7 @@ void receiver_close(struct receiver *r)
 	for (uint32_t i = 0; i < r->count; i++)
 		close_part(&r->parts[i]);
 	text_deinit(&r->formatted);
-	free(r->parts);
+	if (r->parts != &r->only)
+		free(r->parts);
 	free(r->polls);
 }

@@ -87,6 +87,7 @@ struct receiver_part {
 struct receiver {
 	const struct recv_options *o;
 	struct receiver_part *parts;
+	struct receiver_part only; /* if there is one */
 	uint32_t count;
 	uint32_t first;		     /* part that prints first */
 	struct receiver_part *begun; /* its segment is printed to a part, or was lately */

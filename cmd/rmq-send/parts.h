@@ -44,6 +44,7 @@ struct part {
 
 struct parts {
 	struct part *part;
+	struct part only; /* of one: starting up is most of what sending one message costs */
 	uint32_t count;
 	bool several; /* there may be more than one */
 	uint32_t next;

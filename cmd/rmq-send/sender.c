@@ -586,7 +586,7 @@ static enum rmq_error open_parts(
 	uint32_t only = cells && !all ? spread_of(cells, slice_of(key->data, key->len)) : 0;
 	enum rmq_error err = RMQ_E_OK;
 	s->parts.several = count > 1;
-	s->parts.part = calloc(count, sizeof(*s->parts.part));
+	s->parts.part = count == 1 ? &s->parts.only : calloc(count, sizeof(*s->parts.part));
 	s->polls = calloc(3 + (size_t)count, sizeof(*s->polls));
 	if (!s->parts.part || !s->polls)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
@@ -648,7 +648,8 @@ void sender_close(struct sender *s)
 		s->parts.waiting = f->next;
 		freight_free(f);
 	}
-	free(s->parts.part);
+	if (s->parts.part != &s->parts.only)
+		free(s->parts.part);
 	free(s->polls);
 	printer_deinit(&s->printer);
 	text_deinit(&s->refused);
