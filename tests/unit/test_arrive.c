@@ -696,16 +696,16 @@ static void pieces_of_a_large_message_come_one_after_the_other(void **state)
 	INPUT(arrive, NUMBERS, SEND_CHUNK | (flags), part, slice_str("q"), token(), 9, 2, 5, \
 	    0, slice_str(""), NO_TAGS, slice_of(data, 50000))
 	PIECE(1, SEND_MORE);
-	failed_with(RMQ_E_OUT_OF_ORDER);
+	failed_with(RMQ_E_STALE);
 	LINE->n--;
 	PIECE(0, SEND_MORE);
 	done();
 	PIECE(2, SEND_MORE);
-	failed_with(RMQ_E_OUT_OF_ORDER);
+	failed_with(RMQ_E_STALE);
 	LINE->n--;
 	/* The first one has gone with it. */
 	PIECE(1, 0);
-	failed_with(RMQ_E_OUT_OF_ORDER);
+	failed_with(RMQ_E_STALE);
 	LINE->n--;
 	PIECE(0, SEND_MORE);
 	done();

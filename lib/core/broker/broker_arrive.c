@@ -262,7 +262,8 @@ static const struct pending *begun(struct broker *b, struct conn *c, const struc
 		 (!*stored && p->bytes + m->data.len > MESSAGE_MAX);
 	if (*fails) {
 		broker_drop_unfinished(b, c->session->id);
-		broker_fail_command(b, c, m->n, RMQ_E_OUT_OF_ORDER);
+		/* Not OUT_OF_ORDER, which is about numbers of commands: these are right. */
+		broker_fail_command(b, c, m->n, RMQ_E_STALE);
 	}
 	return p;
 }
