@@ -63,6 +63,7 @@ UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
+SIM_CELLS := $(if $(wildcard tests/sim_cells/*.c),$(B)/sim_cells)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c,$(wildcard tests/cli/*.c))) \
 	$(B)/cli/trespass.so
@@ -80,7 +81,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 all: $(BINS)
 completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
+tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(SIM_CELLS) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -157,6 +158,12 @@ $(B)/sim_cluster: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_cluster/
 		$(B)/variants/core.a
 	$(LINK) -o $@ $^ $(LIBS)
 
+# Many cells, on what the first one has around its machine.
+CELLS_PARTS := $(patsubst %,tests/sim/%.c,journal_model lines net recovery runner trace)
+$(B)/sim_cells: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim_cells/*.c) $(CELLS_PARTS)) \
+		$(B)/variants/core.a
+	$(LINK) -o $@ $^ $(LIBS)
+
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^ $(LIBS)
@@ -198,13 +205,13 @@ $(B)/fuzz/fuzz_restore: $(filter-out %/main.o,$(call obj,$(wildcard cmd/rmq-jour
 
 # ---- tests: each tests/NAME/run prints TAP for $(MODE); `sh tests/run` runs them all ----
 
-check: check-unit check-sim check-sim_raft check-sim_cluster check-cli check-cluster check-postgres check-crash check-fuzz check-man check-lint check-deb check-ocf
+check: check-unit check-sim check-sim_raft check-sim_cluster check-sim_cells check-cli check-cluster check-postgres check-crash check-fuzz check-man check-lint check-deb check-ocf
 check-%: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check $*
 check-pure: $(call obj,$(CORE))
 	NM='$(NM)' sh tests/lint/pure $^
 check-long: tests
-	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster crash cluster postgres fuzz
+	RMQ_LONG=1 MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check cli sim sim_raft sim_cluster sim_cells crash cluster postgres fuzz
 lint: tests
 	@MODE=$(MODE) RMQ_BUILD='$(B)' sh tests/check lint
 bench: all $(BENCHES) $(B)/cli/keyclient
@@ -275,7 +282,7 @@ help:
 	@echo '  completions          for bash, zsh and fish, into build/MODE/completions'
 	@echo '  tests                programs and tests'
 	@echo '  check                every check below, in this MODE (all modes: sh tests/run)'
-	@echo '  check-unit -sim -sim_raft -sim_cluster -cli -cluster -postgres -crash -fuzz -man -lint -deb -ocf -pure'
+	@echo '  check-unit -sim -sim_raft -sim_cluster -sim_cells -cli -cluster -postgres -crash -fuzz -man -lint -deb -ocf -pure'
 	@echo '  lint                 the rules of tests/lint, clang-format without changing anything among them'
 	@echo '  check-long           simulation, crashes and fuzzing for longer'
 	@echo '  bench [PARTS=...]    measures; figures are ratios to a ceiling of the same run'

@@ -1,0 +1,836 @@
+#include "checks.h"
+
+#include "../sim/trace.h"
+#include "actors.h"
+#include "cell.h"
+
+#include "core/wire/event.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define U(v) ((unsigned long long)(v))
+
+enum state { NONE, LIVE, SETTLED, BURIED, DROPPED };
+
+struct message {
+	uint32_t line;
+	uint8_t state; /* enum state */
+	bool handed;   /* out, at least once */
+	uint64_t lease;
+	unsigned lease_cell;
+};
+
+/* A queue, wherever it lives; or one of a cell for what is for a queue elsewhere. */
+struct model {
+	char name[NAME_FULL_MAX + 1];
+	unsigned unit; /* the queue without ending */
+	bool dead;
+	bool away;
+	unsigned cell;	   /* away: in this one */
+	struct message *m; /* by number */
+	size_t cap;
+	uint64_t next; /* the number after the highest that was stored */
+	uint64_t handed;
+	uint64_t live;
+};
+
+/* A queue, and its dead letters: where they are. */
+struct unit {
+	bool held;
+	unsigned holder;
+	bool going; /* between GONE and OPEN, with this token */
+	uint8_t token[CELL_TOKEN_SIZE];
+};
+
+/* What a cell's numbers of queues mean, and which leases are in which. */
+struct cell_queue {
+	struct model *q; /* NULL: none that counts */
+	bool arriving;
+	bool left;			/* it was let go */
+	uint8_t token[CELL_TOKEN_SIZE]; /* arriving */
+	bool *here;			/* arriving: which messages have come */
+	size_t here_cap;
+};
+
+/* The line of a large message that is not complete. */
+struct piece {
+	uint64_t session, n;
+	uint32_t line;
+};
+
+struct cell_state {
+	struct cell_queue *queues;
+	size_t queues_cap;
+	uint32_t *leased_in;
+	size_t leases_cap;
+	struct piece *pieces;
+	size_t pieces_count;
+};
+
+struct line_fate {
+	uint32_t queues; /* bits; 0: it was sent to a topic */
+	bool many;	 /* it may come several times to a queue */
+	bool ids;	 /* it is sent several times, and comes once */
+	bool refused;	 /* its sender was told that it is not stored */
+	uint32_t stored; /* bits: in these queues it was stored at least once */
+	uint32_t first;	 /* … bits, for those that it may come to once */
+	uint64_t seq;	 /* as it was stored last */
+};
+
+struct checks {
+	struct model *models; /* with names, dead ones, then those of cells */
+	unsigned models_count;
+	struct unit units[WORLD_QUEUES];
+	struct cell_state cells[WORLD_CELLS];
+	struct line_fate *fates;
+	uint32_t fates_cap;
+};
+
+/* A record that is read. */
+struct reading {
+	struct world *w;
+	struct daemon *d;
+	struct checks *c;
+	struct cell_state *cell;
+	uint64_t index;
+};
+
+#define FAIL(r, ...) fail(r, __VA_ARGS__)
+static void fail(const struct reading *r, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+static void fail(const struct reading *r, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	trace_fail("cell %s, record %llu: %s", r->d->name, U(r->index), text);
+}
+
+/* ---- names ---- */
+
+void checks_make(struct world *w)
+{
+	struct checks *c = w->checks = calloc(1, sizeof(*c));
+	assert(c);
+	c->models_count = (2 + w->cells_count) * w->queues_count;
+	c->models = calloc(c->models_count, sizeof(*c->models));
+	assert(c->models);
+	for (unsigned i = 0; i < w->queues_count; i++) {
+		struct slice name = world_queue(w, i);
+		for (unsigned k = 0; k < 2 + w->cells_count; k++) {
+			struct model *m =
+			    k < 2 ? &c->models[2 * i + k] : &c->models[k * w->queues_count + i];
+			snprintf(m->name, sizeof(m->name), "%.*s%s", (int)name.len,
+			    (const char *)name.data,
+			    k == 0   ? ""
+			    : k == 1 ? NAME_DEAD_SUFFIX
+				     : NAME_AWAY_SUFFIX);
+			m->unit = i;
+			m->dead = k == 1;
+			m->away = k >= 2;
+			m->cell = k - 2;
+			m->next = 1;
+		}
+	}
+}
+
+void checks_free(struct world *w)
+{
+	struct checks *c = w->checks;
+	for (unsigned i = 0; i < c->models_count; i++)
+		free(c->models[i].m);
+	for (unsigned i = 0; i < w->cells_count; i++) {
+		struct cell_state *s = &c->cells[i];
+		for (size_t k = 0; k < s->queues_cap; k++)
+			free(s->queues[k].here);
+		free(s->queues);
+		free(s->leased_in);
+		free(s->pieces);
+	}
+	free(c->models);
+	free(c->fates);
+	free(c);
+}
+
+struct slice checks_name(const struct world *w, unsigned queue)
+{
+	return slice_str(w->checks->models[queue].name);
+}
+
+static struct model *model_named(struct checks *c, unsigned cell, struct slice name)
+{
+	for (unsigned i = 0; i < c->models_count; i++) {
+		struct model *m = &c->models[i];
+		if ((!m->away || m->cell == cell) && slice_eq(name, slice_str(m->name)))
+			return m;
+	}
+	return NULL;
+}
+
+static struct cell_queue *cell_queue(struct reading *r, uint32_t id)
+{
+	struct cell_state *s = r->cell;
+	if (id >= s->queues_cap) {
+		size_t cap = 2 * (size_t)id + 16;
+		s->queues = realloc(s->queues, cap * sizeof(*s->queues));
+		assert(s->queues);
+		memset(
+		    s->queues + s->queues_cap, 0, (cap - s->queues_cap) * sizeof(*s->queues));
+		s->queues_cap = cap;
+	}
+	return &s->queues[id];
+}
+
+static struct message *message(struct model *q, uint64_t seq)
+{
+	if (seq >= q->cap) {
+		size_t cap = 2 * (size_t)seq + 64;
+		q->m = realloc(q->m, cap * sizeof(*q->m));
+		assert(q->m);
+		memset(q->m + q->cap, 0, (cap - q->cap) * sizeof(*q->m));
+		q->cap = cap;
+	}
+	return &q->m[seq];
+}
+
+/* The queue of this number, if it is held here: whatever changes it has to be. */
+static struct model *held_queue(struct reading *r, uint32_t id)
+{
+	struct cell_queue *cq = cell_queue(r, id);
+	struct model *q = cq->q;
+	if (!q || q->away || cq->left || cq->arriving)
+		return cq->left || cq->arriving ? NULL : q;
+	struct unit *u = &r->c->units[q->unit];
+	if (!u->held || u->holder != r->d->number)
+		FAIL(r, "%s is changed, and is %s", q->name,
+		    u->held ? "held by another cell" : "on its way to another cell");
+	return q;
+}
+
+/* ---- lines ---- */
+
+void checks_line(struct world *w, uint32_t line, uint32_t queues, bool again, bool topic)
+{
+	struct checks *c = w->checks;
+	if (line >= c->fates_cap) {
+		uint32_t cap = 2 * line + 64;
+		c->fates = realloc(c->fates, cap * sizeof(*c->fates));
+		assert(c->fates);
+		memset(c->fates + c->fates_cap, 0, (cap - c->fates_cap) * sizeof(*c->fates));
+		c->fates_cap = cap;
+	}
+	struct line_fate *f = &c->fates[line];
+	f->queues = topic ? 0 : queues;
+	f->ids = again;
+	f->many = topic || (queues & (queues - 1)) != 0;
+}
+
+static void leaves(struct model *q, struct message *m, enum state state)
+{
+	m->state = (uint8_t)state;
+	q->live--;
+}
+
+/* A line is stored in a queue, as a new message. */
+static void stored(struct reading *r, struct model *q, uint64_t seq, uint32_t line, bool moves)
+{
+	struct message *m = message(q, seq);
+	if (line == UINT32_MAX)
+		FAIL(r, "%s:%llu has a body that nobody wrote", q->name, U(seq));
+	struct line_fate *f = &r->c->fates[line];
+	if (m->state != NONE)
+		FAIL(r, "%s:%llu is stored again", q->name, U(seq));
+	if (seq != q->next)
+		FAIL(r, "%s:%llu is stored after %llu", q->name, U(seq), U(q->next - 1));
+	*m = (struct message){.line = line, .state = LIVE};
+	q->next = seq + 1;
+	q->live++;
+	if (moves || q->dead || q->away)
+		return;
+	uint32_t bit = 1u << q->unit;
+	if (r->w->dead & bit) {
+		f->stored |= bit;
+		return;
+	}
+	if (f->queues && !(f->queues & bit))
+		FAIL(r, "line %u comes to %s, which it is not for", line, q->name);
+	/* A queue that is sent many ids has forgotten the older ones. */
+	if ((f->stored & bit) && !f->many &&
+	    (r->w->kinds[q->unit] != QUEUE_IDS || seq - f->seq < IDS_MAX))
+		FAIL(r, "line %u is stored in %s for the second time", line, q->name);
+	f->seq = seq;
+	f->stored |= bit;
+}
+
+/* ---- events ---- */
+
+static void take_token(struct reading *r, uint8_t token[CELL_TOKEN_SIZE], struct slice from)
+{
+	if (from.len != CELL_TOKEN_SIZE)
+		FAIL(r, "a token has %zu bytes", from.len);
+	memcpy(token, from.data, from.len);
+}
+
+static void apply_create(struct reading *r, const struct event_create *e)
+{
+	struct model *q = model_named(r->c, r->d->number, e->name);
+	struct cell_queue *cq = cell_queue(r, e->queue);
+	struct slice token;
+	*cq = (struct cell_queue){.q = q};
+	if (tags_find(e->tags, EVENT_TAG_ARRIVING, &token)) {
+		cq->arriving = true;
+		take_token(r, cq->token, token);
+		return;
+	}
+	if (!q || q->away)
+		return;
+	struct unit *u = &r->c->units[q->unit];
+	if (q->live > 0)
+		FAIL(r, "%s is made anew, and holds %llu messages", q->name, U(q->live));
+	if (u->held && u->holder != r->d->number)
+		FAIL(r, "%s is made, and lives in cell %s", q->name,
+		    r->w->cells[u->holder].name);
+	if (u->going)
+		FAIL(r, "%s is made, and is on its way to another cell", q->name);
+	u->held = true;
+	u->holder = r->d->number;
+}
+
+static void apply_purge(struct reading *r, const struct event_purge *e)
+{
+	struct model *q = held_queue(r, e->queue);
+	for (uint64_t seq = 1; q && seq < q->next && seq < e->below; seq++)
+		if (message(q, seq)->state == LIVE)
+			leaves(q, message(q, seq), DROPPED);
+}
+
+static void apply_remove(struct reading *r, const struct event_remove *e)
+{
+	apply_purge(r, &(struct event_purge){e->queue, UINT64_MAX});
+	cell_queue(r, e->queue)->q = NULL;
+}
+
+static void send_to(struct reading *r, struct event_target t, const struct batch_view *v)
+{
+	struct model *q = held_queue(r, t.queue);
+	for (uint32_t i = 0; q && i < v->count; i++)
+		stored(r, q, t.first_seq + i, lines_recognise(&r->w->lines, batch_body(v, i)),
+		    false);
+}
+
+static void apply_send(struct reading *r, const struct event_send *e)
+{
+	struct slice further;
+	struct batch_view v;
+	if (batch_parse(e->batch, &v) || !event_further_find(e->tags, &further))
+		FAIL(r, "SEND holds no batch");
+	send_to(r, (struct event_target){e->queue, e->first_seq}, &v);
+	struct reader more = reader_of(further);
+	while (reader_left(&more) > 0)
+		send_to(r, event_target_get(&more), &v);
+}
+
+static struct piece *piece(struct cell_state *s, uint64_t session, uint64_t n)
+{
+	for (size_t i = s->pieces_count; i > 0; i--)
+		if (s->pieces[i - 1].session == session && s->pieces[i - 1].n == n)
+			return &s->pieces[i - 1];
+	s->pieces = realloc(s->pieces, (s->pieces_count + 1) * sizeof(*s->pieces));
+	assert(s->pieces);
+	s->pieces[s->pieces_count] = (struct piece){session, n, UINT32_MAX};
+	return &s->pieces[s->pieces_count++];
+}
+
+static void apply_chunk(struct reading *r, const struct event_chunk *e)
+{
+	if (e->part == 0)
+		piece(r->cell, e->session, e->n)->line = lines_begun(&r->w->lines, e->data);
+}
+
+static void apply_send_chunked(struct reading *r, const struct event_send_chunked *e)
+{
+	uint32_t line = piece(r->cell, e->session, e->n)->line;
+	struct slice further;
+	struct model *q = held_queue(r, e->queue);
+	if (!event_further_find(e->tags, &further))
+		FAIL(r, "SEND_CHUNKED names no further queues");
+	if (q)
+		stored(r, q, e->seq, line, false);
+	struct reader more = reader_of(further);
+	while (reader_left(&more) > 0) {
+		struct event_target t = event_target_get(&more);
+		q = held_queue(r, t.queue);
+		if (q)
+			stored(r, q, t.first_seq, line, false);
+	}
+}
+
+/* An older message of the same key has not left the queue: its number; 0: there is none. */
+static uint64_t older_of_key(struct reading *r, struct model *q, uint64_t seq)
+{
+	const struct line_state *lines = r->w->lines.all;
+	uint8_t key = lines[message(q, seq)->line].lane.key;
+	for (uint64_t i = 1; key > 0 && i < seq; i++)
+		if (message(q, i)->state == LIVE && lines[message(q, i)->line].lane.key == key)
+			return i;
+	return 0;
+}
+
+static void handed_out(struct reading *r, struct model *q, uint64_t seq, uint64_t lease)
+{
+	struct message *m = message(q, seq);
+	enum queue_kind kind = r->w->kinds[q->unit];
+	m->lease = lease;
+	m->lease_cell = r->d->number;
+	if (kind == QUEUE_KEYED && !q->dead && !q->away && older_of_key(r, q, seq))
+		FAIL(r, "%s:%llu is handed out, and %llu of its key is there", q->name, U(seq),
+		    U(older_of_key(r, q, seq)));
+	if ((kind == QUEUE_PLAIN || kind == QUEUE_IDS) && !q->dead && !q->away && !m->handed &&
+	    seq < q->handed)
+		FAIL(
+		    r, "%s:%llu is handed out first after %llu", q->name, U(seq), U(q->handed));
+	m->handed = true;
+	if (seq > q->handed)
+		q->handed = seq;
+}
+
+static void apply_lease(struct reading *r, const struct event_lease *e)
+{
+	struct cell_state *s = r->cell;
+	struct model *q = held_queue(r, e->queue);
+	if (e->lease >= s->leases_cap) {
+		size_t cap = 2 * (size_t)e->lease + 64;
+		s->leased_in = realloc(s->leased_in, cap * sizeof(*s->leased_in));
+		assert(s->leased_in);
+		s->leases_cap = cap;
+	}
+	s->leased_in[e->lease] = e->queue;
+	for (uint64_t seq = e->first; q && seq < e->first + e->span; seq++)
+		if (message(q, seq)->state == LIVE)
+			handed_out(r, q, seq, e->lease);
+}
+
+static void apply_settle(struct reading *r, const struct event_settle *e)
+{
+	struct model *q = held_queue(r, e->queue);
+	struct reader in = reader_of(e->entries);
+	for (uint32_t i = 0; q && reader_left(&in) > 0; i++) {
+		struct settle_entry x = settle_entry_get(&in);
+		for (uint64_t seq = x.first; i >= e->stale && seq < x.first + x.count; seq++) {
+			struct message *m = message(q, seq);
+			if (m->state != LIVE)
+				FAIL(r, "%s:%llu is settled in state %u", q->name, U(seq),
+				    m->state);
+			leaves(q, m, SETTLED);
+			if (q->away && !(r->c->fates[m->line].stored >> q->unit & 1))
+				FAIL(r, "%s:%llu is settled, and has not come to its queue",
+				    q->name, U(seq));
+		}
+	}
+}
+
+static void apply_bury(struct reading *r, const struct event_bury *e)
+{
+	struct model *q = held_queue(r, e->queue);
+	struct reader in = reader_of(e->entries);
+	while (q && reader_left(&in) > 0) {
+		struct settle_entry x = settle_entry_get(&in);
+		for (uint64_t seq = x.first; seq < x.first + x.count; seq++) {
+			struct message *m = message(q, seq);
+			if (m->state != LIVE)
+				FAIL(r, "%s:%llu is buried in state %u", q->name, U(seq),
+				    m->state);
+			leaves(q, m, BURIED);
+		}
+	}
+}
+
+/* Of a copy that arrives. */
+static void drop_here(struct cell_queue *cq, struct seq_range x)
+{
+	for (uint64_t seq = x.first; seq < x.first + x.count && seq < cq->here_cap; seq++)
+		cq->here[seq] = false;
+}
+
+static void apply_drop(struct reading *r, const struct event_drop *e)
+{
+	struct model *q = held_queue(r, e->queue);
+	struct reader in = reader_of(e->ranges);
+	while (!q && reader_left(&in) > 0)
+		drop_here(cell_queue(r, e->queue), seq_range_get(&in));
+	while (q && reader_left(&in) > 0) {
+		struct seq_range x = seq_range_get(&in);
+		for (uint64_t seq = x.first; seq < x.first + x.count; seq++)
+			if (message(q, seq)->state == LIVE)
+				leaves(q, message(q, seq), DROPPED);
+	}
+}
+
+static struct slice payload_at(struct reading *r, uint64_t index)
+{
+	const struct jm_record *at = jm_read(&r->d->journal, index);
+	if (!at)
+		FAIL(r, "an event names record %llu, which is not there", U(index));
+	return slice_of(at->payload, at->len);
+}
+
+/* Dead letters come, or what is taken out of another queue. */
+static void apply_dead(struct reading *r, const struct event_dead *e)
+{
+	struct model *q = held_queue(r, e->queue);
+	struct reader in = reader_of(e->location);
+	struct event_location l = event_location_get(&in);
+	struct slice payload = payload_at(r, l.index), data, attributes;
+	uint64_t seq = e->first_seq;
+	struct event_run run;
+	struct event_messages m;
+	if (!q)
+		return;
+	if (l.offset < payload.len && payload.data[l.offset] == EVENT_TYPE_CHUNK) {
+		if (event_chunk_data(payload, l.offset, &data, &attributes))
+			FAIL(r, "DEAD names no piece");
+		stored(r, q, seq, lines_begun(&r->w->lines, data), true);
+		return;
+	}
+	if (event_run_open(payload, l.offset, l.slot, e->count, &run))
+		FAIL(r, "DEAD names no batch");
+	while (event_run_next(&run, &m) == RMQ_E_OK)
+		for (uint32_t i = 0; i < m.count; i++)
+			stored(r, q, seq++,
+			    lines_recognise(&r->w->lines, batch_body(&m.batch, m.slot + i)),
+			    true);
+}
+
+/* ---- queues go and come ---- */
+
+/* What ends by a clock may have ended in one cell, and not in the other one. */
+static bool expires(const struct reading *r, const struct message *m)
+{
+	return r->w->lines.all[m->line].lane.expire_ms != 0;
+}
+
+/* What is let go has its copy, of all that is there. */
+static void check_copied(struct reading *r, struct model *q, const struct event_placed *e)
+{
+	const struct daemon *to = cell_named(r->w, e->cell);
+	const struct cell_state *s = to ? &r->c->cells[to->number] : NULL;
+	const struct cell_queue *copy = NULL;
+	for (size_t i = 0; s && i < s->queues_cap; i++)
+		if (s->queues[i].q == q && s->queues[i].arriving &&
+		    slice_eq(e->token, slice_of(s->queues[i].token, CELL_TOKEN_SIZE)))
+			copy = &s->queues[i];
+	for (uint64_t seq = 1; q->live > 0 && seq < q->next; seq++) {
+		struct message *m = message(q, seq);
+		bool here = copy && seq < copy->here_cap && copy->here[seq];
+		if (m->state == LIVE && !here && !expires(r, m))
+			FAIL(r, "%s:%llu is let go, and was not copied", q->name, U(seq));
+	}
+}
+
+static void apply_placed(struct reading *r, const struct event_placed *e)
+{
+	struct model *q = model_named(r->c, r->d->number, e->name);
+	if (!q || q->dead || q->away)
+		return;
+	struct unit *u = &r->c->units[q->unit];
+	bool here = u->held && u->holder == r->d->number;
+	trace("placed", r->d->number, q->unit, e->state, 0);
+	if (e->state == PLACE_AWAY) {
+		if (u->held && !here)
+			FAIL(r, "%s is let go, and lives in cell %s", q->name,
+			    r->w->cells[u->holder].name);
+		take_token(r, u->token, e->token);
+		check_copied(r, &q[0], e);
+		check_copied(r, &q[1], e);
+		u->held = false;
+		u->going = true;
+		return;
+	}
+	if (here)
+		return;
+	if (u->held)
+		FAIL(r, "%s is opened, and lives in cell %s", q->name,
+		    r->w->cells[u->holder].name);
+	if (!u->going && (q->live > 0 || q[1].live > 0))
+		FAIL(r, "%s is opened, and nobody has let it go", q->name);
+	u->held = true;
+	u->going = false;
+	u->holder = r->d->number;
+	r->w->moves_done++;
+}
+
+static void apply_leave(struct reading *r, const struct event_leave *e)
+{
+	cell_queue(r, e->queue)->left = true;
+}
+
+/* The copy is the queue from now on: of what was let go nothing is missing, and nothing else is there. */
+static void apply_open(struct reading *r, const struct event_open *e)
+{
+	struct cell_queue *cq = cell_queue(r, e->queue);
+	struct model *q = cq->q;
+	if (!cq->arriving)
+		FAIL(r, "a queue is opened that is no copy");
+	cq->arriving = false;
+	if (!q)
+		return;
+	struct unit *u = &r->c->units[q->unit];
+	if (memcmp(cq->token, u->token, CELL_TOKEN_SIZE) != 0)
+		FAIL(r, "%s is opened, and the copy is another one than the one let go",
+		    q->name);
+	for (uint64_t seq = 1; seq < q->next || seq < cq->here_cap; seq++) {
+		struct message *m = message(q, seq);
+		bool here = seq < cq->here_cap && cq->here[seq];
+		if (here && m->state == DROPPED && expires(r, m)) {
+			m->state = LIVE;
+			q->live++;
+		}
+		if (!here && m->state == LIVE && expires(r, m))
+			leaves(q, m, DROPPED);
+		if (here && m->state != LIVE)
+			FAIL(r, "%s:%llu comes back, it has left in state %u", q->name, U(seq),
+			    m->state);
+		if (!here && m->state == LIVE)
+			FAIL(r, "%s:%llu is lost on its way", q->name, U(seq));
+	}
+}
+
+static void comes(struct reading *r, uint32_t id, uint64_t seq, uint32_t line)
+{
+	struct cell_queue *cq = cell_queue(r, id);
+	if (!cq->q)
+		return;
+	const struct message *m = message(cq->q, seq);
+	if (!cq->arriving)
+		FAIL(r, "%s:%llu comes to what is no copy", cq->q->name, U(seq));
+	if (m->state == NONE || m->line != line)
+		FAIL(r, "line %u comes as %s:%llu, which is line %u", line, cq->q->name, U(seq),
+		    m->state == NONE ? UINT32_MAX : m->line);
+	if (seq >= cq->here_cap) {
+		size_t cap = 2 * (size_t)seq + 64;
+		cq->here = realloc(cq->here, cap * sizeof(*cq->here));
+		assert(cq->here);
+		memset(cq->here + cq->here_cap, 0, (cap - cq->here_cap) * sizeof(*cq->here));
+		cq->here_cap = cap;
+	}
+	cq->here[seq] = true;
+}
+
+static void apply_come(struct reading *r, const struct event_come *e)
+{
+	struct batch_view v;
+	if (batch_parse(e->batch, &v))
+		FAIL(r, "COME holds no batch");
+	for (uint32_t i = 0; i < v.count; i++)
+		comes(r, e->queue, e->first_seq + i,
+		    lines_recognise(&r->w->lines, batch_body(&v, i)));
+}
+
+static void apply_come_large(struct reading *r, const struct event_come_large *e)
+{
+	comes(r, e->queue, e->seq, piece(r->cell, e->session, e->n)->line);
+}
+
+static void apply_event(struct reading *r, const struct event *e)
+{
+	switch (e->type) {
+#define APPLY(NAME, name) \
+	case EVENT_TYPE_##NAME: { \
+		struct event_##name decoded; \
+		if (!event_##name##_decode(e->body, &decoded)) \
+			FAIL(r, "an event is cut"); \
+		apply_##name(r, &decoded); \
+		break; \
+	}
+		APPLY(CREATE, create)
+		APPLY(PURGE, purge)
+		APPLY(REMOVE, remove)
+		APPLY(SEND, send)
+		APPLY(CHUNK, chunk)
+		APPLY(SEND_CHUNKED, send_chunked)
+		APPLY(LEASE, lease)
+		APPLY(SETTLE, settle)
+		APPLY(BURY, bury)
+		APPLY(DEAD, dead)
+		APPLY(DROP, drop)
+		APPLY(PLACED, placed)
+		APPLY(LEAVE, leave)
+		APPLY(OPEN, open)
+		APPLY(COME, come)
+		APPLY(COME_LARGE, come_large)
+	}
+}
+
+void checks_committed(struct daemon *d, uint64_t index, const struct jm_record *record)
+{
+	struct reading r = {.w = d->w, .d = d, .c = d->w->checks, .index = index};
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	if (!r.c || record->kind != RECORD_EVENTS)
+		return;
+	r.cell = &r.c->cells[d->number];
+	if (events_open(slice_of(record->payload, record->len), &h, &it))
+		FAIL(&r, "no record of events");
+	while (event_next(&it, &e) == RMQ_E_OK)
+		apply_event(&r, &e);
+}
+
+/* ---- deliveries ---- */
+
+void checks_delivery(struct daemon *d, const struct delivery *del)
+{
+	struct checks *c = d->w->checks;
+	struct cell_state *s = c ? &c->cells[d->number] : NULL;
+	struct reading r = {.w = d->w, .d = d, .c = c, .cell = s};
+	if (!c)
+		return;
+	if (del->lease >= s->leases_cap)
+		FAIL(&r, "lease %llu is handed out and is not on disk", U(del->lease));
+	struct model *q = held_queue(&r, s->leased_in[del->lease]);
+	for (uint64_t seq = del->first_seq; q && seq < del->first_seq + del->count; seq++) {
+		const struct message *m = message(q, seq);
+		if (m->state != LIVE || m->lease != del->lease || m->lease_cell != d->number)
+			FAIL(&r, "%s:%llu is handed out under lease %llu; it is in state %u",
+			    q->name, U(seq), U(del->lease), m->state);
+	}
+}
+
+/* ---- what clients believe ---- */
+
+void checks_given(struct world *w, const struct actor *a, unsigned queue, uint64_t seq,
+    uint32_t line, bool vouches)
+{
+	struct model *q = &w->checks->models[queue];
+	const struct message *m = message(q, seq);
+	if (m->state == NONE || m->line != line)
+		trace_fail("a receiver is given line %u as %s:%llu, which is line %u", line,
+		    q->name, U(seq), m->state == NONE ? UINT32_MAX : m->line);
+	if (vouches && m->state == SETTLED)
+		trace_fail("a receiver is given %s:%llu, which was settled", q->name, U(seq));
+	if (vouches && actors_vouch(w, a, queue, seq))
+		trace_fail("%s:%llu has two receivers", q->name, U(seq));
+}
+
+void checks_sent(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
+{
+	struct model *q = &w->checks->models[queue];
+	const struct message *m = message(q, seq);
+	if (w->checks->fates[line].many)
+		return;
+	if (m->state == NONE || m->line != line)
+		trace_fail(
+		    "line %u was sent as %s:%llu, which is not on disk", line, q->name, U(seq));
+}
+
+void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
+{
+	const struct line_fate *f = &w->checks->fates[line];
+	if (!f->stored)
+		trace_fail("line %u is known and was never stored", line);
+	struct model *q = &w->checks->models[queue];
+	if (seq != 0 && message(q, seq)->line != line)
+		trace_fail("line %u is known as %s:%llu, which is line %u", line, q->name,
+		    U(seq), message(q, seq)->line);
+}
+
+void checks_refused(struct world *w, uint32_t line)
+{
+	w->checks->fates[line].refused = true;
+}
+
+void checks_settled(struct world *w, unsigned queue, uint64_t seq)
+{
+	struct model *q = &w->checks->models[queue];
+	if (message(q, seq)->state == LIVE || message(q, seq)->state == NONE)
+		trace_fail("%s:%llu was settled, and is there", q->name, U(seq));
+}
+
+uint64_t checks_live(const struct world *w, unsigned queue)
+{
+	return w->checks->models[queue].live;
+}
+
+uint64_t checks_live_all(const struct world *w)
+{
+	uint64_t live = 0;
+	for (unsigned i = 0; i < w->checks->models_count; i++)
+		live += w->checks->models[i].live;
+	return live;
+}
+
+uint64_t checks_next(const struct world *w, unsigned queue)
+{
+	return w->checks->models[queue].next;
+}
+
+unsigned checks_holder(const struct world *w, unsigned queue)
+{
+	const struct unit *u = &w->checks->units[queue];
+	return u->held ? u->holder : WORLD_CELLS;
+}
+
+bool checks_again(struct world *w, unsigned queue, uint32_t *line)
+{
+	const struct checks *c = w->checks;
+	for (unsigned i = 0; w->lines.count > 0 && i < 20; i++) {
+		*line = (uint32_t)prng_below(&w->prng, w->lines.count);
+		const struct line_fate *f = &c->fates[*line];
+		if (f->queues == 1u << queue && !f->many)
+			return true;
+	}
+	return false;
+}
+
+/* ---- the end ---- */
+
+static void check_line(const struct world *w, uint32_t line)
+{
+	const struct line_fate *f = &w->checks->fates[line];
+	bool sent = w->lines.all[line].sent;
+	uint32_t wanted = f->queues ? f->queues & ~(1u << 31) : w->bound;
+	if (sent && (f->stored & wanted) != wanted)
+		trace_fail(
+		    "line %u was sent to queues %x, and came to %x", line, wanted, f->stored);
+	if (f->refused && !sent && f->stored)
+		trace_fail("line %u was refused and stored", line);
+}
+
+void checks_report(struct world *w)
+{
+	const struct checks *c = w->checks;
+	for (unsigned i = 0; i < w->queues_count; i++)
+		trace("unit", i, c->units[i].held, c->units[i].holder, c->units[i].going);
+	for (unsigned i = 0; i < c->models_count; i++) {
+		struct model *q = &c->models[i];
+		for (uint64_t seq = 1; q->live > 0 && seq < q->next; seq++) {
+			const struct message *m = message(q, seq);
+			const struct line_lane *lane = &w->lines.all[m->line].lane;
+			if (m->state != LIVE)
+				continue;
+			trace("left", i, seq, m->line, m->lease);
+			trace("  kind, until, expires, key", w->kinds[q->unit], lane->until_ms,
+			    lane->expire_ms, lane->key);
+		}
+	}
+}
+
+void checks_end(struct world *w)
+{
+	const struct checks *c = w->checks;
+	for (unsigned i = 0; i < c->models_count; i++)
+		if (c->models[i].live > 0)
+			trace_fail("%llu messages are left in %s", U(c->models[i].live),
+			    c->models[i].name);
+	for (unsigned i = 0; i < w->queues_count; i++)
+		if (c->units[i].going)
+			trace_fail("%s is still between two cells", c->models[2 * i].name);
+	for (uint32_t i = 0; i < w->lines.count; i++)
+		check_line(w, i);
+}

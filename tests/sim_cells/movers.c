@@ -1,0 +1,201 @@
+#include "movers.h"
+
+#include "../sim/trace.h"
+#include "cell.h"
+#include "checks.h"
+
+#include "core/client/mover.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define TIMEOUT_MS  20000
+#define FOLLOWS_MAX 20 /* cells that a queue is looked for in, before the mover gives up */
+
+struct moves {
+	struct mover *mover; /* NULL: none */
+	struct end x, y;
+	unsigned queue, from, to;
+	unsigned follows;
+};
+
+void movers_start(struct actor *a)
+{
+	a->moves = calloc(1, sizeof(*a->moves));
+	assert(a->moves);
+}
+
+static void end(struct actor *a)
+{
+	struct moves *m = a->moves;
+	if (!m->mover)
+		return;
+	end_deinit(&m->x);
+	end_deinit(&m->y);
+	mover_free(m->mover);
+	m->mover = NULL;
+}
+
+void movers_stop(struct actor *a)
+{
+	if (a->moves)
+		end(a);
+	free(a->moves);
+	a->moves = NULL;
+}
+
+static struct mono_time now(const struct actor *a)
+{
+	return (struct mono_time){a->w->boot_ms + 1000000};
+}
+
+static void open_end(struct actor *a, struct end *e, unsigned cell, enum mover_side side)
+{
+	const struct client_config config = {
+	    .window = (uint32_t)prng_range(&a->w->prng, 1, 16),
+	    .timeout_ms = CLIENT_FOREVER,
+	    .pinned = true,
+	};
+	struct client_host host = mover_host(a->moves->mover, side);
+	end_init(e, a->w, cell, NULL, config, &host);
+	e->clock_ms = 1000000;
+}
+
+static void begin(struct actor *a)
+{
+	uint8_t token[CELL_TOKEN_SIZE];
+	store_u64(token, prng_next(&a->w->prng));
+	store_u64(token + 8, prng_next(&a->w->prng));
+	mover_begin(a->moves->mover, now(a), a->moves->x.client, a->moves->y.client, token);
+}
+
+void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to)
+{
+	struct moves *m = a->moves;
+	const struct mover_config config = {.queue = world_queue(a->w, queue),
+	    .to = slice_str(a->w->cells[to].name),
+	    .timeout_ms = TIMEOUT_MS};
+	m->queue = queue;
+	m->from = from;
+	m->to = to;
+	m->mover = mover_new(&config);
+	assert(m->mover);
+	trace("mover", a->number, queue, from, to);
+	open_end(a, &m->x, from, MOVER_X);
+	open_end(a, &m->y, to, MOVER_Y);
+	begin(a);
+}
+
+/* It goes on where the queue is. */
+static void follow(struct actor *a)
+{
+	struct moves *m = a->moves;
+	struct slice servers;
+	struct slice cell = mover_elsewhere(m->mover, &servers);
+	struct daemon *d = cell_named(a->w, cell);
+	unsigned queue = m->queue, to = m->to;
+	if (!d)
+		trace_fail("a mover is sent to cell %.*s, which there is not", (int)cell.len,
+		    (const char *)cell.data);
+	unsigned from = d->number;
+	end(a);
+	if (from != to && m->follows++ < FOLLOWS_MAX)
+		movers_move(a, queue, from, to);
+}
+
+/* It may: others hold the queue for long, or it is not known what became of its session. */
+static void fails(struct actor *a)
+{
+	struct slice text;
+	enum mover_side side;
+	enum rmq_error err = mover_error(a->moves->mover, &text, &side);
+	if (err == RMQ_E_LIMIT && rmq_small_limits)
+		return;
+	if (err != RMQ_E_TIMEOUT && err != RMQ_E_UNKNOWN_SESSION && err != RMQ_E_BUSY)
+		trace_fail("a queue cannot be moved: %s: %.*s", error_text(err), (int)text.len,
+		    (const char *)text.data);
+}
+
+static void ended(struct actor *a)
+{
+	struct moves *m = a->moves;
+	enum mover_state state = mover_state(m->mover);
+	if (state == MOVER_GOES)
+		return;
+	trace("mover ends", a->number, m->queue, state, mover_gone(m->mover));
+	switch (state) {
+	case MOVER_AGAIN:
+		begin(a);
+		break;
+	case MOVER_ELSEWHERE:
+		follow(a);
+		break;
+	case MOVER_FAILED:
+		fails(a);
+		end(a);
+		break;
+	default:
+		end(a);
+	}
+}
+
+/* What is between two cells has to be opened by somebody, if only because it is asked for. */
+void movers_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct moves *m = a->moves;
+	struct prng *p = &w->prng;
+	if (!m->mover && !w->calm && actors_set_up(w) && prng_chance(p, w->weather.moves)) {
+		unsigned queue = (unsigned)prng_below(p, w->queues_count);
+		unsigned holder = checks_holder(w, queue);
+		unsigned to = (unsigned)prng_below(p, w->cells_count);
+		if (holder == WORLD_CELLS || (!w->unlisted && prng_chance(p, 100)))
+			holder = (unsigned)prng_below(p, w->cells_count);
+		m->follows = 0;
+		if (holder != to)
+			movers_move(a, queue, holder, to);
+	}
+	if (!m->mover)
+		return;
+	end_pump(&m->x, false);
+	mover_turn(m->mover, now(a));
+	end_pump(&m->y, false);
+	mover_turn(m->mover, now(a));
+	end_pump(&m->x, false);
+	ended(a);
+}
+
+bool movers_done(const struct actor *a)
+{
+	return !a->moves->mover;
+}
+
+bool movers_ready(const struct actor *a)
+{
+	const struct moves *m = a->moves;
+	return m->mover &&
+	       (end_ready(&m->x) || end_ready(&m->y) || mover_due_ms(m->mover, now(a)) == 0);
+}
+
+uint64_t movers_due(const struct actor *a)
+{
+	const struct moves *m = a->moves;
+	if (!m->mover)
+		return UINT64_MAX;
+	uint64_t due = end_due(&m->x), y = end_due(&m->y);
+	uint64_t ms = mover_due_ms(m->mover, now(a));
+	due = y < due ? y : due;
+	if (ms != CLIENT_FOREVER && a->w->boot_ms + ms < due)
+		due = a->w->boot_ms + ms;
+	return due;
+}
+
+void movers_report(const struct actor *a)
+{
+	const struct moves *m = a->moves;
+	if (!m->mover)
+		return;
+	struct mover_progress p = mover_progress(m->mover);
+	trace("  moves", m->queue, m->from, m->to, p.doing);
+	trace("  leased, links", p.leased, m->x.link != NULL, m->y.link != NULL, 0);
+}
