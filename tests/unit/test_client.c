@@ -2224,6 +2224,35 @@ static void who_gets_on_may_go_to_and_fro(void **state)
 	assert_true(now < 100);
 }
 
+static void who_follows_a_queue_that_moves_is_in_no_circle(void **state)
+{
+	uint64_t now = 5;
+	char token[CELL_TOKEN_SIZE + 1];
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	begin_one("x");
+	for (int i = 0; i < 40 && !client_dead(client); i++) {
+		const char *cell = i % 2 ? "a" : "b";
+		/* From the 20th on the same two lead it to and fro. */
+		snprintf(token, sizeof(token), "token %10d", i < 20 ? i : 18 + i % 2);
+		moved(now, "q", cell, token);
+		DAEMON(now, failed, 1, RMQ_E_ELSEWHERE, 0, {0});
+		if (client_dead(client)) {
+			assert_int_equal(i, 28);
+			break;
+		}
+		expect_frames(now, "BYE ");
+		client_disconnected(client, NOW(now));
+		now += client_due_ms(client, NOW(now));
+		assert_true(i >= 20 || now < 500);
+		connect_to_cell(now, cell);
+		expect_frames(now, "HELLO(0,0) ");
+		welcome(now, 12, 0);
+		expect_frames(now, "CAME SEND#1/0 ");
+	}
+	assert_story("fatal 24; ");
+}
+
 /* Nothing is done in either cell: it is no circle, but takes its time. */
 static void subscriptions_in_two_cells_go_to_and_fro_slowly(void **state)
 {
@@ -2452,6 +2481,7 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(who_waits_for_room_goes_along_with_its_queue),
     T(an_older_daemon_is_told_nothing_of_cells), T(what_nobody_wants_any_more_is_not_followed),
     T(circles_end_it_with_a_reason), T(who_gets_on_may_go_to_and_fro),
+    T(who_follows_a_queue_that_moves_is_in_no_circle),
     T(subscriptions_in_two_cells_go_to_and_fro_slowly),
     T(it_knows_the_way_back_to_where_it_began), T(a_pinned_client_goes_nowhere),
     T(the_end_comes_where_the_last_command_is_done), T(a_moved_that_is_wrong_is_fatal)};

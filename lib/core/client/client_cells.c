@@ -15,10 +15,11 @@
 #include "core/base/name.h"
 #include "core/base/variant.h"
 
-#define CIRCLE_MAX 8   /* times that it is sent away, and nobody says that the queue is there */
-#define HOP_MIN_MS 10  /* before the second one in a row */
-#define HOP_MAX_MS 500 /* … and at most */
-#define GOODBYE_MS 1000 /* for a daemon to end the connection after BYE */
+#define CIRCLE_MAX   8 /* times that it is sent away, and nobody says that the queue is there */
+#define HOP_MIN_MS   10	  /* before the second one in a row */
+#define HOP_FRESH_MS 20	  /* … at most after a queue that has just been moved */
+#define HOP_MAX_MS   500  /* … and at most */
+#define GOODBYE_MS   1000 /* for a daemon to end the connection after BYE */
 
 void client_cells_free(struct client *c)
 {
@@ -181,7 +182,7 @@ void client_cells_turn(struct client *c, struct mono_time now)
 		r->leaving = false;
 		return;
 	}
-	if (++r->circle > CIRCLE_MAX) {
+	if (!r->fresh && ++r->circle > CIRCLE_MAX) {
 		give_up_circle(c);
 		return;
 	}
@@ -209,7 +210,7 @@ void client_cells_stay(struct client *c)
 void client_cells_enter(struct client *c, struct mono_time now)
 {
 	struct roam *r = &c->roam;
-	uint64_t delay = HOP_MAX_MS;
+	uint64_t delay = r->fresh ? HOP_FRESH_MS : HOP_MAX_MS;
 	free(r->at.servers);
 	r->at = r->next;
 	r->next.servers = NULL;
@@ -260,6 +261,18 @@ void client_cells_heard(struct client *c, unsigned type)
 	}
 }
 
+/* Whether it is a new one, which is known from now on.  Each move makes one. */
+static bool is_fresh(struct roam *r, struct slice token)
+{
+	if (token.len != CELL_TOKEN_SIZE)
+		return false;
+	for (uint32_t i = 0; i < TOKENS_KNOWN && i < r->tokens_count; i++)
+		if (memcmp(r->tokens[i], token.data, CELL_TOKEN_SIZE) == 0)
+			return false;
+	memcpy(r->tokens[r->tokens_count++ % TOKENS_KNOWN], token.data, CELL_TOKEN_SIZE);
+	return true;
+}
+
 /* The client is to go on in another cell. */
 static void go(struct client *c, const struct wire_moved *m, struct slice servers)
 {
@@ -282,6 +295,7 @@ static void go(struct client *c, const struct wire_moved *m, struct slice server
 	if (m->token.len > 0)
 		memcpy(next->token, m->token.data, m->token.len);
 	c->roam.leaving = true;
+	c->roam.fresh = is_fresh(&c->roam, m->token);
 }
 
 /* A pinned client's request comes to its end here; another one's is asked for in the other cell. */

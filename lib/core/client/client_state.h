@@ -108,6 +108,7 @@ struct cell_place {
  * From cell to cell.  A session is of one daemon: what it took is answered there, then BYE ends it, and
  * all that is left is asked for in the other cell, with a new one.
  */
+#define TOKENS_KNOWN 8
 struct roam {
 	struct cell_place at;	   /* no name: the contact points that the host was given */
 	char given[RAFT_NAME_MAX]; /* the name of the cell that these lead to */
@@ -120,6 +121,10 @@ struct roam {
 	bool came_due; /* CAME is to be sent on this connection */
 	bool unknown;  /* the daemon of this connection knows nothing of cells */
 	struct mono_time left_at;
+	/* Tokens that led it somewhere lately: a new one is a queue that has just been moved, and no circle. */
+	uint8_t tokens[TOKENS_KNOWN][CELL_TOKEN_SIZE];
+	uint32_t tokens_count;
+	bool fresh;	 /* `next` comes of a new one */
 	uint32_t hops;	 /* since a daemon did something for it */
 	uint32_t circle; /* … or told that the queue is there */
 };
