@@ -2311,6 +2311,12 @@ static void on_moved(
 	    (const char *)servers.data, (int)token.len);
 }
 
+static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
+{
+	(void)arg, (void)text;
+	tell("subscription %d failed %d; ", (int)sub, code);
+}
+
 static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t messages)
 {
 	(void)arg, (void)req, (void)messages;
@@ -2366,6 +2372,29 @@ static void the_end_comes_where_the_last_command_is_done(void **state)
 	expect_frames(9, "SEND#1/0 ");
 	DAEMON(9, sent, 1, 1, 1);
 	expect_frames(9, "BYE ");
+	assert_true(client_ended(client));
+	assert_story("sent x at 1 x1; ");
+}
+
+static void who_ends_follows_no_subscription(void **state)
+{
+	struct client_host asking = host;
+	(void)state;
+	asking.sub_failed = on_sub_failed;
+	client_free(client);
+	client = client_new(
+	    &(struct client_config){.servers = 1, .window = 16, .timeout_ms = 30000, .seed = 7},
+	    &asking);
+	features = WIRE_FEATURE_CELLS;
+	subscribe(5, 10);
+	send_to(7, "r", "x");
+	expect_frames(7, "SEND#1/0 ");
+	client_bye(client);
+	moved(8, "q", "b", "");
+	DAEMON(8, sub_failed, 0, RMQ_E_ELSEWHERE, {0});
+	assert_story("");
+	DAEMON(8, sent, 1, 1, 1);
+	expect_frames(8, "BYE ");
 	assert_true(client_ended(client));
 	assert_story("sent x at 1 x1; ");
 }
@@ -2484,7 +2513,8 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(who_follows_a_queue_that_moves_is_in_no_circle),
     T(subscriptions_in_two_cells_go_to_and_fro_slowly),
     T(it_knows_the_way_back_to_where_it_began), T(a_pinned_client_goes_nowhere),
-    T(the_end_comes_where_the_last_command_is_done), T(a_moved_that_is_wrong_is_fatal)};
+    T(the_end_comes_where_the_last_command_is_done), T(who_ends_follows_no_subscription),
+    T(a_moved_that_is_wrong_is_fatal)};
 
 int main(void)
 {

@@ -109,7 +109,7 @@ void client_on_sub_failed(
 		return;
 	enum rmq_error code = client_code(m->code);
 	/* It is made in the other cell, or has come to its end with this one. */
-	if (code == RMQ_E_ELSEWHERE && (client_leaving(c) || s->ending)) {
+	if (code == RMQ_E_ELSEWHERE && (client_leaving(c) || s->ending || c->bye)) {
 		s->announced = s->confirmed = false;
 		return;
 	}
