@@ -39,7 +39,7 @@ struct client_of {
 	uint32_t sub;
 	uint32_t got; /* the newest that it was given */
 	uint64_t lease;
-	bool on, settles, leaves;
+	bool on, idle, settles, leaves;
 };
 
 struct scale {
@@ -203,11 +203,10 @@ static void on_deliver(void *arg, const struct client_delivery *d)
 		if (body.len != 8 || load_u32(body.data) != c->from->queue ||
 		    load_u32(body.data + 4) != number)
 			trace_fail("queue %u has something else as %u", c->from->queue, number);
-		if (!client_vouches(c->end.client, d->lease, number, end_now(&c->end)))
-			continue;
-		if (number <= c->from->settled)
+		bool mine = client_vouches(c->end.client, d->lease, number, end_now(&c->end));
+		if (mine && number <= c->from->settled)
 			trace_fail("queue %u gives %u again", c->from->queue, number);
-		if (number != c->got + 1 ||
+		if (!mine || c->leaves || number != c->got + 1 ||
 		    (c->lease != d->lease && c->got > c->from->settled)) {
 			give_back(c, d->lease, number);
 			continue;
@@ -250,11 +249,8 @@ static void on_unsubscribed(void *arg, uint32_t sub)
 static void on_idle(void *arg, uint32_t sub, uint64_t leased, uint64_t delayed)
 {
 	struct client_of *c = arg;
-	(void)leased, (void)delayed;
-	if (!c->settles && !c->leaves) {
-		c->leaves = true;
-		client_unsubscribe(c->end.client, sub);
-	}
+	(void)sub, (void)leased, (void)delayed;
+	c->idle = true;
 }
 
 static void receive_next(struct client_of *c)
@@ -268,10 +264,19 @@ static void receive_next(struct client_of *c)
 		c->from = m;
 		c->got = m->settled;
 		m->received = c->on = true;
+		c->idle = false;
 		c->sub = client_subscribe(
 		    c->end.client, now, world_queue(s->w, m->queue), SUBSCRIBE_IDLE, 0);
 		client_credit(c->end.client, c->sub, SENDS_EACH, 10000);
 		return;
+	}
+	/* Without credit nobody says that nothing is ready. */
+	if (client_credit_messages(c->end.client, c->sub) <= 0)
+		client_credit(c->end.client, c->sub, SENDS_EACH, 10000);
+	/* What it has in hand it settles before. */
+	if (c->idle && c->got == c->from->settled && !c->settles && !c->leaves) {
+		c->leaves = true;
+		client_unsubscribe(c->end.client, c->sub);
 	}
 	if (c->got == c->from->settled || c->settles || c->leaves ||
 	    !client_vouches(c->end.client, c->lease, c->got, now))
@@ -344,6 +349,20 @@ static void close_clients(struct scale *s)
 		movers_stop(&s->movers[i]);
 }
 
+static void stuck(const struct scale *s)
+{
+	for (uint32_t i = 0; i < s->moved_count; i++) {
+		const struct moved *m = &s->moved[i];
+		trace("left", m->queue, m->sent, m->settled, m->received);
+	}
+	for (unsigned i = 0; i < RECEIVERS; i++) {
+		const struct client_of *c = &s->receivers[i];
+		trace("receiver", c->from ? c->from->queue : UINT32_MAX, c->got,
+		    client_held(c->end.client), c->settles + 2u * c->leaves + 4u * c->on);
+	}
+	trace_fail("nothing goes on: %u of %u queues are moved", s->done, s->moved_count);
+}
+
 /* Until all is moved, sent and settled. */
 static void load(struct scale *s)
 {
@@ -366,8 +385,7 @@ static void load(struct scale *s)
 		idle = now == seen ? idle + 1 : 0;
 		seen = now;
 		if (idle > IDLE_ROUNDS)
-			trace_fail("nothing goes on: %u of %u queues are moved", s->done,
-			    s->moved_count);
+			stuck(s);
 		if (s->w->boot_ms % 20000 == 0)
 			report("  moved so far", since, "queues: ", s->done);
 	}
