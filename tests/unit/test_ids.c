@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -134,12 +135,25 @@ static void a_checkpoint_of_many_is_read_at_once(void **state)
 		assert_non_null(ids_find(&ids, i * 0x9e3779b97f4a7c15, IDS_MAX, UINT64_MAX));
 }
 
+/* Whoever brings them may choose them: in seconds of this, not in minutes. */
+static void hashes_that_are_alike_cost_no_more_than_others(void **state)
+{
+	clock_t start = clock();
+	(void)state;
+	for (uint64_t i = IDS_MAX / 2; i > 0; i--)
+		ids_add_older(&ids, (struct id){i << 40, i, i});
+	for (uint64_t i = 1; i <= IDS_MAX / 2; i++)
+		assert_non_null(ids_find(&ids, i << 40, IDS_MAX, UINT64_MAX));
+	assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(what_was_added_is_found_until_it_is_forgotten),
 	    T(older_ones_come_later), T(a_checkpoint_of_many_is_read_at_once),
+	    T(hashes_that_are_alike_cost_no_more_than_others),
 	    T(one_more_than_may_be_takes_the_place_of_the_oldest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "core/base/limits.h"
 #include "core/base/memory.h"
@@ -31,9 +32,14 @@ static uint32_t place_of(const struct ids *ids, uint32_t n)
 	return n & (ids->places - 1);
 }
 
+/*
+ * Hashes that come from another cell may be anybody's choice, but not so that their chains are one: where the
+ * ring is in memory nobody is told.
+ */
 static uint32_t *chain_of(const struct ids *ids, uint64_t hash)
 {
-	return &ids->newest[hash & (ids->places - 1)];
+	uint64_t mixed = XXH3_64bits_withSeed(&hash, sizeof(hash), (uintptr_t)ids->ring);
+	return &ids->newest[mixed & (ids->places - 1)];
 }
 
 static void put_newest(struct ids *ids, uint32_t n, struct id id)
