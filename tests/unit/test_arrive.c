@@ -687,6 +687,22 @@ static void a_copy_that_lacks_messages_is_not_counted(void **state)
 	failed_with(RMQ_E_STALE);
 }
 
+/* Else no queue would leave this cell any more: the others refuse what is above all numbers. */
+static void a_lease_of_another_cell_does_not_use_up_those_of_this_one(void **state)
+{
+	uint8_t bytes[128];
+	struct writer data = writer_of(bytes, sizeof(bytes));
+	(void)state;
+	copy_begun();
+	arrive(1, 0, NO_TAGS, lines(2, NO_TAGS, 'm'));
+	done();
+	with_counts_encode(&data, &(struct with_counts){3, 2, 2, 0, 0, 0, 0, SEQ_MAX, NO_TAGS});
+	INPUT(arrive_state, NUMBERS, WITH_COUNTS, slice_str("q"), token(), NO_TAGS,
+	    slice_of(data.p, data.len));
+	done();
+	assert_true(Y->broker->lease > 0 && Y->broker->lease <= SEQ_MAX / 2);
+}
+
 static void pieces_of_a_large_message_come_one_after_the_other(void **state)
 {
 	static uint8_t data[CHUNK_MAX];
@@ -872,6 +888,8 @@ int main(void)
 		frames_that_no_mover_sends_are_refused_whole, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_copy_that_lacks_messages_is_not_counted, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_lease_of_another_cell_does_not_use_up_those_of_this_one, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		pieces_of_a_large_message_come_one_after_the_other, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_was_sent_there_is_known_here, setup, teardown),

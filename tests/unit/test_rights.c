@@ -427,8 +427,43 @@ static struct slice both(void)
 		RIGHT_SEND, RIGHTS_KV, "%s") \
 	X(kv_del, FAILED, PUT(kv_del, 1, 0, 0, 0, Q, NO_TAGS), RIGHT_SEND, RIGHTS_KV, "%s") \
 	X(kv_read, KV_AT, PUT(kv_read, 1, KV_VALUES, 0, 0, Q, NO_TAGS), \
-		RIGHT_RECV, RIGHTS_KV, "%s")
+		RIGHT_RECV, RIGHTS_KV, "%s") \
+	X(move_out, FAILED, PUT(move_out, 1, 0, MOVE_OUT_HOLD, Q, slice_str(""), TOKEN, NO_TAGS), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s"}, {RIGHT_ADMIN, RIGHTS_QUEUE, "%s.dead") \
+	X(move_in, FAILED, PUT(move_in, 1, 0, MOVE_IN_BEGIN, Q, TOKEN, NO_TAGS), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s"}, {RIGHT_ADMIN, RIGHTS_QUEUE, "%s.dead") \
+	X(arrive, FAILED, \
+		PUT(arrive, 1, 0, 0, 0, Q, TOKEN, 1, 0, 0, 0, slice_str(""), NO_TAGS, line()), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s") \
+	X(arrive_settings, FAILED, \
+		PUT(arrive_state, 1, 0, WITH_SETTINGS, Q, TOKEN, NO_TAGS, settings("")), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s") \
+	X(arrive_settings_dead, FAILED, PUT(arrive_state, 1, 0, WITH_SETTINGS, slice_str("new"), \
+		TOKEN, NO_TAGS, settings(name)), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "new"}, {RIGHT_SEND, RIGHTS_QUEUE, "%s") \
+	X(export, ERROR, PUT(export, 1, WITH_SETTINGS, 0, 99, Q, NO_TAGS), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s") \
+	X(export_copies, ERROR, PUT(export, 1, WITH_COPY, 0, 99, dead_of(name), NO_TAGS), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s")
 /* clang-format on */
+
+#define TOKEN slice_of("0123456789abcdef", CELL_TOKEN_SIZE)
+
+static struct slice settings(const char *dead_letter)
+{
+	static uint8_t bytes[256];
+	struct writer out = writer_of(bytes, sizeof(bytes));
+	with_settings_encode(&out,
+	    &(struct with_settings){30000, 9, 1, 2, 0, 99, slice_str(dead_letter), NO_TAGS});
+	return slice_of(bytes, out.len);
+}
+
+static struct slice dead_of(const char *name)
+{
+	static char dead[64];
+	snprintf(dead, sizeof(dead), "%s%s", name, NAME_DEAD_SUFFIX);
+	return slice_str(dead);
+}
 
 struct need {
 	unsigned verbs;

@@ -16,6 +16,8 @@
 #include "core/base/variant.h"
 
 #define TAKEN_SIZE (EVENT_HEADER_SIZE + 8 + 8)
+/* The highest lease that another cell is believed to have: whatever it says, those here never end. */
+#define LEASE_THERE_MAX (SEQ_MAX / 2)
 
 static_assert(BATCH_MAX + EVENT_COME_HEAD_MAX + TAKEN_SIZE + EVENTS_HEADER_SIZE <= RECORD_FILL,
     "a full batch with all that is said of it fits into an ordinary record");
@@ -382,7 +384,8 @@ static void put_counts(const struct broker *b, const struct queue *q,
 	broker_put_dropped(w, PART_QUEUE_TAG_DROPPED, &sum);
 	tags_put_u64(
 	    w, PART_QUEUE_TAG_IDS_EARLY, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_EARLY));
-	tags_put_u64(w, COME_STATE_TAG_LEASE, n->lease);
+	tags_put_u64(
+	    w, COME_STATE_TAG_LEASE, n->lease < LEASE_THERE_MAX ? n->lease : LEASE_THERE_MAX);
 	tags_put_u64(
 	    w, PART_QUEUE_TAG_IDS_SEED, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_SEED));
 	assert(!w->full);

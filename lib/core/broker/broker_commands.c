@@ -2174,6 +2174,7 @@ static void refuse_frame(struct broker *b, struct conn *c, const struct frame *f
 	case WIRE_TYPE_UNBIND:
 	case WIRE_TYPE_MOVE_OUT:
 	case WIRE_TYPE_MOVE_IN:
+	case WIRE_TYPE_ARRIVE:
 	case WIRE_TYPE_ARRIVE_STATE:
 		fail_unseen(b, c, load_u64(p), load_u64(p + 8), code, text);
 		break;

@@ -32,6 +32,9 @@ enum need_of {
 	NEED_RECEIVED, /* the queue of a SUBSCRIBE, or its pattern */
 	NEED_KEY,      /* of the map */
 	NEED_KEY_READ, /* the same, or a beginning of keys */
+	NEED_UNIT,     /* a queue, and that of its dead letters, which moves with it */
+	NEED_STATE,    /* a queue of dead letters that settings of an ARRIVE_STATE name */
+	NEED_EXPORTED, /* a queue, or that of which copies arrive */
 };
 
 /*
@@ -73,11 +76,12 @@ enum need_of {
 	X(KV_READ,      kv_read,      key,         KEY_READ, RIGHT_RECV) /* rows: broker_may_read() */ \
 	X(KV_PUT,       kv_put,       key,         KEY,      RIGHT_SEND) \
 	X(KV_DEL,       kv_del,       key,         KEY,      RIGHT_SEND) \
-	X(MOVE_OUT,     move_out,     queue,       QUEUE,    RIGHT_ADMIN) \
-	X(MOVE_IN,      move_in,      queue,       QUEUE,    RIGHT_ADMIN) \
+	X(MOVE_OUT,     move_out,     queue,       UNIT,     RIGHT_ADMIN) \
+	X(MOVE_IN,      move_in,      queue,       UNIT,     RIGHT_ADMIN) \
 	X(ARRIVE,       arrive,       queue,       QUEUE,    RIGHT_ADMIN) \
 	X(ARRIVE_STATE, arrive_state, queue,       QUEUE,    RIGHT_ADMIN) \
-	X(EXPORT,       export,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(ARRIVE_STATE, arrive_state, queue,       STATE,    RIGHT_SEND) \
+	X(EXPORT,       export,       queue,       EXPORTED, RIGHT_ADMIN) \
 	X(CAME,         came,         queue,       NOTHING,  0) /* its token proves it */ \
 	X(CELLS,        cells,        tags,        NOTHING,  0) \
 	X(PLACES,       places,       after,       NOTHING,  0) /* rows: broker_may_see() */ \
@@ -207,6 +211,40 @@ static bool sent_granted(const struct broker *b, const struct conn *c, unsigned 
 	return true;
 }
 
+static bool unit_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    struct slice name, char text[TEXT_MAX + 1])
+{
+	char dead[UINT8_MAX + 8];
+	int len = snprintf(dead, sizeof(dead), "%.*s%s", (int)name.len, (const char *)name.data,
+	    NAME_DEAD_SUFFIX);
+	return queue_granted(b, c, verbs, name, text) &&
+	       queue_granted(b, c, verbs, slice_of(dead, (size_t)len), text);
+}
+
+/* No name, and "-", are no queue of somebody else. */
+static bool named_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    struct slice name, char text[TEXT_MAX + 1])
+{
+	return name.len == 0 || slice_eq(name, slice_str("-")) ||
+	       queue_granted(b, c, verbs, name, text);
+}
+
+/* Settings that cannot be read are refused later. */
+static bool state_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    const struct wire_arrive_state *m, char text[TEXT_MAX + 1])
+{
+	struct with_settings s;
+	return m->what != WITH_SETTINGS || !with_settings_decode(m->data, &s) ||
+	       named_granted(b, c, verbs, s.dead_letter, text);
+}
+
+/* Who has the token of a copy can open it: of a queue, and not of one that goes with it. */
+static struct slice exported(const struct wire_export *m)
+{
+	bool copies = m->what == WITH_COPY && name_valid(m->queue);
+	return copies ? cells_base(m->queue) : m->queue;
+}
+
 /*
  * The queue of an ephemeral subscription goes with its session.  Who comes back for that too late may
  * still settle what it held: of such a queue there is none any more, as for all who may not see it.
@@ -227,8 +265,7 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 	case NEED_HELD:
 		return queue_granted(b, c, n->verbs, *name, text);
 	case NEED_NAMED:
-		return name->len == 0 || slice_eq(*name, slice_str("-")) ||
-		       queue_granted(b, c, n->verbs, *name, text);
+		return named_granted(b, c, n->verbs, *name, text);
 	case NEED_PATTERN:
 		return pattern_granted(c, n->verbs, *name, text);
 	case NEED_SENT:
@@ -239,6 +276,12 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 		return key_granted(c, n->verbs, *name, text);
 	case NEED_KEY:
 		return key_granted(c, n->verbs, *name, text);
+	case NEED_UNIT:
+		return unit_granted(b, c, n->verbs, *name, text);
+	case NEED_STATE:
+		return state_granted(b, c, n->verbs, m, text);
+	case NEED_EXPORTED:
+		return queue_granted(b, c, n->verbs, exported(m), text);
 	case NEED_RECEIVED:
 		if (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL)
 			return pattern_granted(c, n->verbs, *name, text);
