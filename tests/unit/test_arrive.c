@@ -871,6 +871,67 @@ static void sparse_records_of_a_copy_move(void **state)
 	free(there);
 }
 
+/* ---- what a client makes up ---- */
+
+/* Counts of an empty copy of q, of that maker, at Y. */
+static void count_as(uint64_t next_seq, uint64_t lease, struct slice tags)
+{
+	uint8_t bytes[256];
+	struct writer d = writer_of(bytes, sizeof(bytes));
+	with_counts_encode(&d, &(struct with_counts){next_seq, 0, 0, 0, 0, 0, 0, lease, tags});
+	w = Y;
+	INPUT(arrive_state, NUMBERS, WITH_COUNTS, slice_str("q"), token(), NO_TAGS,
+	    slice_of(d.p, d.len));
+}
+
+static void a_number_that_leaves_no_room_for_messages_is_refused(void **state)
+{
+	uint8_t list[TAG_U64_SIZE];
+	(void)state;
+	copy_begun();
+	arrive(SEQ_MAX / 2, 0, NO_TAGS, lines(1, NO_TAGS, 'm'));
+	failed_with(RMQ_E_OUT_OF_ORDER);
+	LINE->n--;
+	arrive(1, 0, NO_TAGS, lines(1, NO_TAGS, 'm'));
+	done();
+	count_as(SEQ_MAX / 2 + 1, 1, NO_TAGS);
+	ends();
+	/* A queue without a rate has none that is full. */
+	count_as(SEQ_MAX / 2, 1, tags_of_u64(list, PART_QUEUE_TAG_RATE, UINT64_MAX));
+	done();
+	assert_int_equal(hidden()->rate_full, 0);
+	move_in(MOVE_IN_OPEN);
+	w = Y;
+	sent("q", 5, NO_TAGS, 'm');
+	uint64_t first;
+	(void)take("q", 6, &first);
+	restart();
+}
+
+/* Queues of one user have a limit: others must not use it up. */
+static void only_who_may_do_everything_says_who_made_a_queue(void **state)
+{
+	static const char *const globs[] = {"q*", "?", "*"};
+	uint8_t bytes[64], list[64];
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct writer rights = writer_of(bytes, sizeof(bytes)),
+			      tags = writer_of(list, sizeof(list));
+		rights_entry_encode(&rights,
+		    &(struct rights_entry){RIGHT_ADMIN, RIGHTS_QUEUE, slice_str("q*")});
+		rights_entry_encode(&rights,
+		    &(struct rights_entry){RIGHT_ADMIN, RIGHTS_QUEUE, slice_str(globs[i])});
+		broker_rights(Y->broker, conn, slice_of(rights.p, rights.len));
+		event_maker_put(
+		    &tags, &(struct event_maker){.uid = 2000, .node = slice_str("n1")});
+		move_in(MOVE_IN_BEGIN);
+		count_as(1, 1, slice_of(tags.p, tags.len));
+		done();
+		assert_int_equal(hidden()->maker->uid, i < 2 ? 1000 : 2000);
+		move_in(MOVE_IN_DROP);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -898,6 +959,10 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(
 		a_copy_that_is_dropped_leaves_nothing, setup, teardown),
 	    cmocka_unit_test_setup_teardown(sparse_records_of_a_copy_move, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_number_that_leaves_no_room_for_messages_is_refused, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		only_who_may_do_everything_says_who_made_a_queue, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -443,8 +443,11 @@ static struct slice both(void)
 		RIGHT_ADMIN, RIGHTS_QUEUE, "new"}, {RIGHT_SEND, RIGHTS_QUEUE, "%s") \
 	X(export, ERROR, PUT(export, 1, WITH_SETTINGS, 0, 99, Q, NO_TAGS), \
 		RIGHT_ADMIN, RIGHTS_QUEUE, "%s") \
+	X(arrive_from, FAILED, PUT(arrive, 1, 0, 0, 0, slice_str("new"), TOKEN, 1, 0, 0, 0, \
+		slice_str(""), origin(name), line()), \
+		RIGHT_ADMIN, RIGHTS_QUEUE, "new"}, {RIGHT_SEND, RIGHTS_QUEUE, "%s") \
 	X(export_copies, ERROR, PUT(export, 1, WITH_COPY, 0, 99, dead_of(name), NO_TAGS), \
-		RIGHT_ADMIN, RIGHTS_QUEUE, "%s")
+		RIGHT_ADMIN, RIGHTS_QUEUE, "%s"}, {RIGHT_ADMIN, RIGHTS_QUEUE, "%s.dead")
 /* clang-format on */
 
 #define TOKEN slice_of("0123456789abcdef", CELL_TOKEN_SIZE)
@@ -456,6 +459,17 @@ static struct slice settings(const char *dead_letter)
 	with_settings_encode(&out,
 	    &(struct with_settings){30000, 9, 1, 2, 0, 99, slice_str(dead_letter), NO_TAGS});
 	return slice_of(bytes, out.len);
+}
+
+static struct slice origin(const char *name)
+{
+	static uint8_t list_of[64];
+	uint8_t bytes[64];
+	struct writer value = writer_of(bytes, sizeof(bytes)),
+		      tags = writer_of(list_of, sizeof(list_of));
+	event_origin_encode(&value, &(struct event_origin){1, slice_str(name)});
+	tags_put(&tags, PEEKED_TAG_ORIGIN, slice_of(value.p, value.len));
+	return slice_of(tags.p, tags.len);
 }
 
 static struct slice dead_of(const char *name)

@@ -18,6 +18,8 @@
 #define TAKEN_SIZE (EVENT_HEADER_SIZE + 8 + 8)
 /* The highest lease that another cell is believed to have: whatever it says, those here never end. */
 #define LEASE_THERE_MAX (SEQ_MAX / 2)
+/* The highest number of a message that comes: as many follow as can ever be sent. */
+#define SEQ_THERE_MAX (SEQ_MAX / 2)
 
 static_assert(BATCH_MAX + EVENT_COME_HEAD_MAX + TAKEN_SIZE + EVENTS_HEADER_SIZE <= RECORD_FILL,
     "a full batch with all that is said of it fits into an ordinary record");
@@ -142,7 +144,7 @@ static bool rises(struct broker *b, struct conn *c, const struct queue *q,
     const struct wire_arrive *m, uint32_t count)
 {
 	char text[TEXT_MAX + 1];
-	if (m->first_seq >= q->next_seq && m->first_seq <= SEQ_MAX - count)
+	if (m->first_seq >= q->next_seq && m->first_seq <= SEQ_THERE_MAX - count)
 		return true;
 	snprintf(text, sizeof(text), "messages from number %llu on arrived, and not %llu",
 	    (unsigned long long)q->next_seq, (unsigned long long)m->first_seq);
@@ -360,11 +362,19 @@ static bool arrive_settings(
 	return true;
 }
 
+/* The rate's bucket by the clock here: no fuller than one can be. */
+static uint64_t rate_here(const struct broker *b, const struct queue *q, struct slice tags)
+{
+	uint64_t now = b->lease_now.ms << RATE_SHIFT;
+	uint64_t left = min_u64(tags_find_u64(tags, PART_QUEUE_TAG_RATE), UINT64_MAX - now);
+	return left > 0 ? policy_rate_changed(&q->settings, now + left, b->lease_now) : 0;
+}
+
 /*
  * What expired here meanwhile, and was live there when it was counted, is counted here.  So is what was lost.
  */
 static void put_counts(const struct broker *b, const struct queue *q,
-    const struct with_counts *n, struct writer *w)
+    const struct with_counts *n, const struct event_maker *maker, struct writer *w)
 {
 	struct slice dropped = NO_TAGS;
 	struct queue_counts sum = {.lost = tags_find_u64(n->tags, PART_QUEUE_TAG_LOST)};
@@ -375,12 +385,9 @@ static void put_counts(const struct broker *b, const struct queue *q,
 	uint64_t gone = q->counts.sent - n->live, here = q->counts.dropped[DROPPED_EXPIRED];
 	sum.dropped[DROPPED_EXPIRED] += here > gone ? here - gone : 0;
 	tags_put_u64(w, PART_QUEUE_TAG_LOST, sum.lost + q->counts.lost);
-	struct event_maker maker;
-	if (event_maker_find(n->tags, &maker))
-		event_maker_put(w, &maker);
-	uint64_t rate = tags_find_u64(n->tags, PART_QUEUE_TAG_RATE);
-	if (rate > 0)
-		tags_put_u64(w, PART_QUEUE_TAG_RATE, rate + (b->lease_now.ms << RATE_SHIFT));
+	if (maker)
+		event_maker_put(w, maker);
+	tags_put_u64(w, PART_QUEUE_TAG_RATE, rate_here(b, q, n->tags));
 	broker_put_dropped(w, PART_QUEUE_TAG_DROPPED, &sum);
 	tags_put_u64(
 	    w, PART_QUEUE_TAG_IDS_EARLY, tags_find_u64(n->tags, PART_QUEUE_TAG_IDS_EARLY));
@@ -391,13 +398,19 @@ static void put_counts(const struct broker *b, const struct queue *q,
 	assert(!w->full);
 }
 
-/* Whether that user may have made one queue more. */
-static bool maker_fits(struct broker *b, const struct queue *q, struct slice tags)
+/*
+ * Whether the queue is that user's from now on.  Else it is its that brought it: only who may do everything names
+ * another, whose queues have a limit.
+ */
+static bool brings_maker(const struct conn *c, struct slice tags, struct event_maker *m)
 {
-	struct event_maker m;
-	if (!event_maker_find(tags, &m))
-		return true;
-	struct owner *o = owner_use(&b->owners, m.node, m.uid);
+	return event_maker_find(tags, m) && broker_granted_all(c, RIGHT_ADMIN);
+}
+
+/* Whether that user may have made one queue more. */
+static bool maker_fits(struct broker *b, const struct queue *q, const struct event_maker *m)
+{
+	struct owner *o = owner_use(&b->owners, m->node, m->uid);
 	bool fits = o == q->maker || o->queues < QUEUES_OF_ONE;
 	owner_drop(&b->owners, o);
 	return fits;
@@ -410,7 +423,8 @@ static bool arrive_counts(
 	uint16_t unknown;
 	uint8_t list[5 * TAG_U64_SIZE + EVENT_MAKER_MAX + QUEUE_DROPPED_SIZE];
 	struct writer tags = writer_of(list, sizeof(list));
-	if (!with_counts_decode(m->data, &n) || n.lease > SEQ_MAX || n.next_seq > SEQ_MAX ||
+	struct event_maker maker;
+	if (!with_counts_decode(m->data, &n) || n.next_seq > SEQ_THERE_MAX ||
 	    tags_check(n.tags, EVENT_TYPE_COME_STATE, event_tag_name, &unknown)) {
 		refuse(b, c, "bad counts in ARRIVE_STATE");
 		return false;
@@ -425,12 +439,13 @@ static bool arrive_counts(
 		broker_fail_text(b, c, m->n, RMQ_E_STALE, text);
 		return false;
 	}
-	if (!maker_fits(b, q, n.tags)) {
+	bool brings = brings_maker(c, n.tags, &maker);
+	if (brings && !maker_fits(b, q, &maker)) {
 		broker_fail_text(
 		    b, c, m->n, RMQ_E_LIMIT, "its maker has made as many queues as one may");
 		return false;
 	}
-	put_counts(b, q, &n, &tags);
+	put_counts(b, q, &n, brings ? &maker : NULL, &tags);
 	broker_reserve(b, 1024);
 	broker_emit_come_state(
 	    b, &(struct event_come_state){q->id, n.next_seq, n.sent, n.delivered, n.settled,

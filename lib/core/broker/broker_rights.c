@@ -34,7 +34,8 @@ enum need_of {
 	NEED_KEY_READ, /* the same, or a beginning of keys */
 	NEED_UNIT,     /* a queue, and that of its dead letters, which moves with it */
 	NEED_STATE,    /* a queue of dead letters that settings of an ARRIVE_STATE name */
-	NEED_EXPORTED, /* a queue, or that of which copies arrive */
+	NEED_EXPORTED, /* a queue, or that of which copies arrive, as MOVE_IN */
+	NEED_ORIGIN,   /* the queue that a redrive would give back to what arrives */
 };
 
 /*
@@ -79,6 +80,7 @@ enum need_of {
 	X(MOVE_OUT,     move_out,     queue,       UNIT,     RIGHT_ADMIN) \
 	X(MOVE_IN,      move_in,      queue,       UNIT,     RIGHT_ADMIN) \
 	X(ARRIVE,       arrive,       queue,       QUEUE,    RIGHT_ADMIN) \
+	X(ARRIVE,       arrive,       queue,       ORIGIN,   RIGHT_SEND) \
 	X(ARRIVE_STATE, arrive_state, queue,       QUEUE,    RIGHT_ADMIN) \
 	X(ARRIVE_STATE, arrive_state, queue,       STATE,    RIGHT_SEND) \
 	X(EXPORT,       export,       queue,       EXPORTED, RIGHT_ADMIN) \
@@ -142,6 +144,11 @@ bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue)
 	if (!c->rights || rights_grant(rights_of(c), RIGHTS_QUEUE, verbs, queue))
 		return true;
 	return (verbs & RIGHT_RECV) && c->session && is_own(c->session, queue);
+}
+
+bool broker_granted_all(const struct conn *c, unsigned verbs)
+{
+	return rights_grant_all(rights_of(c), RIGHTS_QUEUE, verbs);
 }
 
 bool broker_may_see(const struct conn *c, struct slice queue)
@@ -238,11 +245,23 @@ static bool state_granted(const struct broker *b, const struct conn *c, unsigned
 	       named_granted(b, c, verbs, s.dead_letter, text);
 }
 
-/* Who has the token of a copy can open it: of a queue, and not of one that goes with it. */
-static struct slice exported(const struct wire_export *m)
+/* One that cannot be read is refused later. */
+static bool origin_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    const struct wire_arrive *m, char text[TEXT_MAX + 1])
 {
-	bool copies = m->what == WITH_COPY && name_valid(m->queue);
-	return copies ? cells_base(m->queue) : m->queue;
+	struct slice value;
+	struct event_origin o;
+	return !tags_find(m->tags, PEEKED_TAG_ORIGIN, &value) ||
+	       !event_origin_decode(value, &o) || queue_granted(b, c, verbs, o.queue, text);
+}
+
+/* Who has the token of a copy can open it, with all that goes with the queue. */
+static bool export_granted(const struct broker *b, const struct conn *c, unsigned verbs,
+    const struct wire_export *m, char text[TEXT_MAX + 1])
+{
+	if (m->what != WITH_COPY || !name_valid(m->queue))
+		return queue_granted(b, c, verbs, m->queue, text);
+	return unit_granted(b, c, verbs, cells_base(m->queue), text);
 }
 
 /*
@@ -281,7 +300,9 @@ static bool granted(const struct broker *b, const struct conn *c, const struct n
 	case NEED_STATE:
 		return state_granted(b, c, n->verbs, m, text);
 	case NEED_EXPORTED:
-		return queue_granted(b, c, n->verbs, exported(m), text);
+		return export_granted(b, c, n->verbs, m, text);
+	case NEED_ORIGIN:
+		return origin_granted(b, c, n->verbs, m, text);
 	case NEED_RECEIVED:
 		if (((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL)
 			return pattern_granted(c, n->verbs, *name, text);

@@ -807,6 +807,8 @@ enum rmq_error broker_may_do(const struct broker *b, const struct conn *c, unsig
     const void *m, char text[TEXT_MAX + 1]) __attribute__((warn_unused_result));
 /* Whether one of the verbs (enum right) is granted to it for a queue of that name. */
 bool broker_granted(const struct conn *c, unsigned verbs, struct slice queue);
+/* … for each queue that there can be. */
+bool broker_granted_all(const struct conn *c, unsigned verbs);
 /* Whether it may know that there is such a queue. */
 bool broker_may_see(const struct conn *c, struct slice queue);
 /* Whether it may read that key of the map. */

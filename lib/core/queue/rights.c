@@ -72,6 +72,11 @@ bool rights_grant(struct slice list, enum rights_of of, unsigned verbs, struct s
 	return grant(list, of, verbs, name, name_matches);
 }
 
+bool rights_grant_all(struct slice list, enum rights_of of, unsigned verbs)
+{
+	return grant(list, of, verbs, slice_str("#"), name_pattern_within);
+}
+
 bool rights_grant_pattern(struct slice list, unsigned verbs, struct slice pattern)
 {
 	return grant(list, RIGHTS_TOPIC, verbs, pattern, name_pattern_within);

@@ -48,6 +48,9 @@ struct slice rights_without_kv(struct slice list, uint8_t bytes[RIGHTS_MAX]);
 /* Whether one of the verbs (bits of enum right) is granted for a queue, or for a topic, of that name. */
 bool rights_grant(struct slice list, enum rights_of of, unsigned verbs, struct slice name);
 
+/* … for each of these. */
+bool rights_grant_all(struct slice list, enum rights_of of, unsigned verbs);
+
 /* Whether one of them is granted for each topic that matches the pattern. */
 bool rights_grant_pattern(struct slice list, unsigned verbs, struct slice pattern);
 
