@@ -574,6 +574,15 @@ case_hostile_servers_are_left() {
 	done
 }
 
+# One whose beginning has no end: what it sends is kept, so it is left before its time is out.
+case_a_server_that_is_never_ready_does_not_fill_memory() {
+	fake 'c.sendall(message(b"R", struct.pack(">I", 0)) + b"N\x40\0\0\0S"); [c.sendall(b"x" * (1 << 20)) for _ in range(2000)]'
+	link_open A "$fake_dsn"
+	hear A 'down 127.0.0.1:*: the server sends more than it was asked for' 10
+	fake_end
+	link_close A
+}
+
 # A server that is silent does not keep the others from being used.
 case_a_silent_host_delays_nobody() {
 	pg_database 1 "$db"

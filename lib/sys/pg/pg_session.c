@@ -561,17 +561,18 @@ int pg_session_fd(const struct pg_session *s, short *events)
 	return PQsocket(s->conn);
 }
 
+/* Also before it has said that we may use it: it has them kept as well. */
 enum pg_session_state pg_session_turn(struct pg_session *s)
 {
 	if (s->state == PG_BAD)
 		return s->state;
-	if (!s->connected) {
-		connect_on(s);
-		return s->state;
-	}
 	s->received = pg_received(PQsocket(s->conn), s->received);
 	if (s->received - s->answered > ANSWER_BYTES) {
 		pg_session_end(s, "the server sends more than it was asked for");
+		return s->state;
+	}
+	if (!s->connected) {
+		connect_on(s);
 		return s->state;
 	}
 	if (!PQconsumeInput(s->conn) || PQflush(s->conn) < 0) {
