@@ -117,7 +117,7 @@ ask() {
 }
 
 received_by() {
-	ask "$1" "SELECT (pg_last_wal_receive_lsn() - '0/0')::bigint"
+	ask "$1" "SELECT (greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0')::bigint"
 }
 
 # Of the standbys the one that has received most has all that was confirmed: it becomes the primary, and the

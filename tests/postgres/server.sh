@@ -189,7 +189,7 @@ pg_failover() {
 }
 
 pg_received() {
-	pg_sql "$1" "SELECT (pg_last_wal_receive_lsn() - '0/0')::bigint"
+	pg_sql "$1" "SELECT (greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0')::bigint"
 }
 
 # pg_follow I J: the running standby follows server J from now on.

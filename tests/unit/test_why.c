@@ -173,8 +173,8 @@ static void what_a_database_does_not_confirm_is_not_the_members_fault(void **sta
 	seen.database = (struct why_database){.used = true, .address = "pg1:5432"};
 	seen.database.silent = true;
 	assert_says(
-	    "the database at pg1:5432 does not answer: it waits for its synchronous standbys, "
-	    "or stands still\n"
+	    "the database at pg1:5432 does not answer: it waits for its synchronous standbys "
+	    "or for a lock that somebody holds, or stands still\n"
 	    "nothing is confirmed: the database does not store the records sent to it");
 	assert_int_equal(why.lines[0].reason, CONTROL_REASON_DATABASE);
 }

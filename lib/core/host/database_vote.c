@@ -44,9 +44,8 @@ static void say_older(
 	char text[TEXT_MAX + 1];
 
 	snprintf(text, sizeof(text),
-	    "the server is in an older state than what the database had confirmed: in term %" PRIu64
-	    " with records up to %" PRIu64 ", not %" PRIu64 " and %" PRIu64
-	    "; it is an old primary, or was promoted without all that was confirmed",
+	    "the server is older than what was confirmed: an old primary, or promoted without all; in term "
+	    "%" PRIu64 " with records up to %" PRIu64 ", not %" PRIu64 " and %" PRIu64,
 	    row->term, row->last.index, known->term, known->place.index);
 	database_drop(d, DATABASE_OLDER, text);
 }

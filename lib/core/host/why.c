@@ -417,8 +417,8 @@ static void database(struct why *w, const struct why_seen *s)
 	say_if(w, CONTROL_REASON_DATABASE, s->database.trouble);
 	if (!s->database.trouble && s->database.silent)
 		say(w, CONTROL_REASON_DATABASE,
-		    "the database at %.100s does not answer: it waits for its synchronous standbys, or "
-		    "stands still",
+		    "the database at %.100s does not answer: it waits for its synchronous standbys or "
+		    "for a lock that somebody holds, or stands still",
 		    s->database.address);
 }
 

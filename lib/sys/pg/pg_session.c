@@ -294,9 +294,7 @@ static struct pg_answer *judge(
 		return a;
 	}
 	if (s->erred && s->definite) {
-		pg_answer_text(a, DATABASE_FAILED,
-		    tables_absent(s) ? "there are no tables of rmq: rmq-cluster init makes them"
-				     : s->error);
+		pg_answer_text(a, DATABASE_FAILED, s->error);
 		return a;
 	}
 	*why = s->error;
