@@ -186,10 +186,9 @@ static enum rmq_error attempt(struct moving *m, bool last, bool *again)
 /* ---- the command ---- */
 
 /* Where it lives: m->from. */
-static enum rmq_error find(struct moving *m)
+static enum rmq_error find(struct moving *m, bool *exists)
 {
-	bool exists;
-	enum rmq_error err = admin_find(m->admin, m->queue, &exists);
+	enum rmq_error err = admin_find(m->admin, m->queue, exists);
 	struct slice cell = client_cell(m->admin->io.client);
 	snprintf(m->from, sizeof(m->from), "%.*s", (int)cell.len, (const char *)cell.data);
 	return err;
@@ -209,7 +208,7 @@ static enum rmq_error check_list(struct cells_asked *c, const char *cell)
 enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const char *cell)
 {
 	struct moving m = {.cells = c, .admin = c->main, .queue = queue, .to = cell};
-	bool again = true;
+	bool again = true, exists = false;
 	enum rmq_error err = check_list(c, cell);
 	for (unsigned i = 0; !err && again; i++) {
 		if (i == AGAIN_MAX)
@@ -217,7 +216,7 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 		if (i > 0)
 			err = admin_pause(c->main, AGAIN_MS);
 		if (!err)
-			err = find(&m);
+			err = find(&m, &exists);
 		c->main->about = queue;
 		if (!err && strcmp(m.from, cell) == 0) {
 			if (!c->main->common.quiet)
@@ -225,6 +224,10 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 				    stderr, "rmq-queue: %s: lives in cell %s\n", queue, cell);
 			return err;
 		}
+		/* What is bound there as NAME.away is what the queue will be bound to when it has come. */
+		if (!err && exists && cells_several(c))
+			err = cells_bind_there(c, queue, cell);
+		c->main->about = queue;
 		if (!err)
 			err = attempt(&m, i + 1 == AGAIN_MAX, &again);
 	}

@@ -376,6 +376,24 @@ jobs.at.b.away	mail.*	b"
 	assert_output "rmq-queue: none.at.a: no such queue"
 }
 
+@test "rmq-queue move-cell: a cell that came after the queue was bound gets the bindings, too" {
+	cells
+	rmq-queue create one.at.a
+	rmq-queue bind one.at.a 'news.#'
+	end_b
+	rm -rf b
+	begin_b
+	run -0 rmq-queue bindings
+	assert_output "one.at.a	news.#	a"
+	rmq-queue -q move-cell one.at.a b
+	run -0 rmq-queue bindings
+	assert_output "one.at.a.away	news.#	a
+one.at.a	news.#	b"
+	rmq-send -S "unix:$PWD/b.sock" -t news.sport x
+	run -0 rmq-recv --drain one.at.a
+	assert_output x
+}
+
 @test "rmq-journal: dump shows no token that opens a copy of a queue" {
 	cells
 	rmq-send one.at.a x
