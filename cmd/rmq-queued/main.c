@@ -292,9 +292,10 @@ static void be_a_cell(struct server *s, const struct options *o)
 	uint32_t strays = broker_strays(s->broker, &one);
 	if (strays > 0)
 		log_notice(
-		    "%s: %u queues are here, and by --cells at home in another cell, as %.*s: "
-		    "clients that begin there do not find them: rmq-queue move-cell",
-		    s->directory, strays, (int)one.len, (const char *)one.data);
+		    "%s: %u queue%s here, and by --cells at home in another cell, as %.*s: "
+		    "clients that begin there do not find %s: rmq-queue move-cell",
+		    s->directory, strays, strays == 1 ? " is" : "s are", (int)one.len,
+		    (const char *)one.data, strays == 1 ? "it" : "them");
 }
 
 /* Behind the journal's lock: two daemons of one directory do not meet here. */
