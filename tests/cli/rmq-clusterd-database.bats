@@ -69,6 +69,19 @@ problem_is() {
 	refused 78 "dsn-file: dsn:3: it is one line"
 }
 
+@test "database: of several that are away each is named, however long their reasons are" {
+	local name=a-host-with-a-name-that-is-long.example.invalid
+	settings "engine = postgresql" "dsn-file = dsn"
+	echo "host=one.$name,two.$name,three.$name user=rmq dbname=q connect_timeout=2" >dsn
+	chmod 600 dsn
+	node
+	wait_until 20 problem_is "; three.a-host-with-a-name"
+	run -1 asks why
+	assert_line --index 0 --partial "the database cannot be used: one.$name"
+	assert_line --index 0 --partial "; two.a-host-with-a-name"
+	assert_line --index 0 --partial "; three.a-host-with-a-name"
+}
+
 @test "database: one that is away is said, and no password is shown anywhere" {
 	settings "engine = postgresql" "dsn-file = dsn"
 	echo "host=127.0.0.1 port=1 user=rmq dbname=q password=$SECRET connect_timeout=2" >dsn

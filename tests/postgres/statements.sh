@@ -632,7 +632,7 @@ case_passwords_are_in_no_message() {
 	local out
 	fake 'c.sendall(message(b"E", b"SFATAL\0C28P01\0MsEcReT42 is wrong\0\0")); c.close()'
 	link_open A "$fake_dsn password=sEcReT42"
-	hear A 'down *\*\*\*\*\*\*\*\* is wrong*'
+	hear A 'down 127.0.0.1:*[0-9]: \*\*\*\*\*\*\*\* is wrong*'
 	fake_end
 	link_close A
 	! grep -q sEcReT42 "$work/A.out" || fail "$(cat "$work/A.out")"

@@ -12,6 +12,8 @@
 #include "sys/process/clock.h"
 
 /* Until a host is tried again: doubled from the first to the last. */
+#define DOWN_TEXT_MAX \
+	(TEXT_MAX - 80) /* of what is said of all hosts: with words before it, it is a reason */
 #define RETRY_FIRST_MS 200
 #define RETRY_LAST_MS  1000
 /* The same of one that is up and not to be trusted, or is the server that is up already. */
@@ -89,21 +91,25 @@ static void tell_down(struct worker *w, const char *why)
 	pg_link_note(w->link, n);
 }
 
-/* Once all hosts were tried in vain. */
+/*
+ * Once all hosts were tried in vain.  All are named: what is wrong with one is cut so that there is room for those
+ * after it, too.
+ */
 static void tell_all_down(struct worker *w)
 {
-	char text[512], address[300];
+	char text[DOWN_TEXT_MAX + 1], one[512], address[300];
 	size_t len = 0;
 
 	for (unsigned i = 0; i < w->dsn.hosts; i++) {
 		if (w->hosts[i].why[0] == '\0')
 			return;
+	}
+	for (unsigned i = 0; i < w->dsn.hosts; i++) {
+		size_t room = (DOWN_TEXT_MAX - len) / (w->dsn.hosts - i);
 		pg_dsn_address(&w->dsn, i, address, sizeof(address));
-		int n = snprintf(text + len, sizeof(text) - len, "%s%s: %s", i ? "; " : "",
-		    address, w->hosts[i].why);
-		if (n < 0 || (size_t)n >= sizeof(text) - len)
-			break;
-		len += (size_t)n;
+		snprintf(one, sizeof(one), "%s%s: %s", i ? "; " : "", address, w->hosts[i].why);
+		snprintf(text + len, room + 1, "%s", one);
+		len += strlen(text + len);
 	}
 	tell_down(w, text);
 }
