@@ -2323,12 +2323,8 @@ static void on_watched(void *arg, uint32_t req, enum rmq_error code, uint64_t me
 	tell("watched %d; ", code);
 }
 
-static void a_pinned_client_goes_nowhere(void **state)
+static void pin(const struct client_host *to)
 {
-	struct client_host asking = host;
-	(void)state;
-	asking.moved = on_moved;
-	asking.watched = on_watched;
 	client_free(client);
 	client = client_new(&(struct client_config){.servers = 1,
 				.window = 16,
@@ -2336,8 +2332,17 @@ static void a_pinned_client_goes_nowhere(void **state)
 				.seed = 7,
 				.pinned = true,
 				.cell = slice_str("a")},
-	    &asking);
-	features = WIRE_FEATURE_CELLS;
+	    to);
+	features = WIRE_FEATURE_CELLS | WIRE_FEATURE_PING;
+}
+
+static void a_pinned_client_goes_nowhere(void **state)
+{
+	struct client_host asking = host;
+	(void)state;
+	asking.moved = on_moved;
+	asking.watched = on_watched;
+	pin(&asking);
 	client_watch(client, NOW(5), slice_str("q"), WATCH_BELOW, 1);
 	send_text(5, "a");
 	connect_to_cell(5, "a");
@@ -2350,6 +2355,46 @@ static void a_pinned_client_goes_nowhere(void **state)
 	assert_story("moved q to b at there:1 token 0; failed a 33 at 0; ");
 	send_text(7, "b");
 	expect_frames(7, "SEND#1/0 ");
+}
+
+static void welcome_from(uint64_t now, const char *cell)
+{
+	uint8_t list[32];
+	struct writer tags = writer_of(list, sizeof(list));
+	tags_put(&tags, WELCOME_TAG_CELL, slice_str(cell));
+	DAEMON(
+	    now, welcome, WIRE_VERSION, features, 9, 0, 0, 1 << 20, slice_of(tags.p, tags.len));
+}
+
+static void a_pinned_client_does_nothing_in_a_cell_of_another_name(void **state)
+{
+	(void)state;
+	pin(&host);
+	send_text(5, "a");
+	connect_to_cell(5, "a");
+	expect_frames(5, "HELLO(0,0) ");
+	welcome_from(5, "b");
+	assert_true(client_dead(client));
+	assert_story("fatal 24; ");
+}
+
+/* It may hold a queue, which ends when nothing is heard of it. */
+static void a_pinned_client_pings_while_it_asks_nothing(void **state)
+{
+	(void)state;
+	pin(&host);
+	send_text(5, "a");
+	connect_to_cell(5, "a");
+	expect_frames(5, "HELLO(0,0) ");
+	welcome_from(5, "a");
+	expect_frames(5, "SEND#1/0 ");
+	DAEMON(6, sent, 1, 1, 1);
+	for (uint64_t now = 6; now < 60000;) {
+		now += client_due_ms(client, NOW(now));
+		client_tick(client, NOW(now));
+		expect_frames(now, "PING ");
+		DAEMON(now, pong, now);
+	}
 }
 
 static void the_end_comes_where_the_last_command_is_done(void **state)
@@ -2513,6 +2558,8 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(who_follows_a_queue_that_moves_is_in_no_circle),
     T(subscriptions_in_two_cells_go_to_and_fro_slowly),
     T(it_knows_the_way_back_to_where_it_began), T(a_pinned_client_goes_nowhere),
+    T(a_pinned_client_does_nothing_in_a_cell_of_another_name),
+    T(a_pinned_client_pings_while_it_asks_nothing),
     T(the_end_comes_where_the_last_command_is_done), T(who_ends_follows_no_subscription),
     T(a_moved_that_is_wrong_is_fatal)};
 

@@ -197,7 +197,9 @@ static uint64_t ping_due_ms(const struct client *c)
 		return CLIENT_FOREVER;
 	if (c->asking)
 		return c->heard.ms + (c->how & HELLO_FAR ? PING_FAR_MS : PING_ASKING_MS);
-	return is_subscribed(c) ? c->heard.ms + PING_IDLE_MS : CLIENT_FOREVER;
+	/* A pinned one may hold a queue, which ends if it says nothing. */
+	return is_subscribed(c) || c->config.pinned ? c->heard.ms + PING_IDLE_MS
+						    : CLIENT_FOREVER;
 }
 
 static uint64_t silence_due_ms(const struct client *c)
@@ -444,7 +446,8 @@ void client_on_welcome(struct client *c, struct mono_time now, const struct wire
 	c->session = m->session;
 	c->window_bytes = m->window;
 	c->sandbox = tags_find_u64(m->tags, WELCOME_TAG_SANDBOX);
-	client_cells_welcome(c, m);
+	if (!client_cells_welcome(c, m))
+		return;
 	c->tries = 0;
 	c->redirects = 0;
 	client_recv_welcome(c, now);

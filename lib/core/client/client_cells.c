@@ -110,17 +110,31 @@ void client_cells_target(struct client *c, struct client_target *target)
 	    .address = slice_of(c->redirect, c->redirect_len)};
 }
 
-void client_cells_welcome(struct client *c, const struct wire_welcome *m)
+/* A pinned client has gone to another cell than it was to: what it does there others do not find. */
+static void give_up_name(struct client *c, struct slice name)
 {
-	struct slice name;
+	char text[TEXT_MAX + 1];
+	snprintf(text, sizeof(text),
+	    "the addresses of cell %.*s lead to cell %.*s: the list of cells is not that of its daemons",
+	    (int)c->roam.at.name_len, c->roam.at.name, (int)name.len, (const char *)name.data);
+	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
+}
+
+bool client_cells_welcome(struct client *c, const struct wire_welcome *m)
+{
+	struct slice name, at = slice_of(c->roam.at.name, c->roam.at.name_len);
 	c->roam.unknown = !(m->features & WIRE_FEATURE_CELLS);
 	if (c->roam.unknown)
 		c->roam.came_due = false;
-	if (c->roam.at.name_len > 0 || !tags_find(m->tags, WELCOME_TAG_CELL, &name) ||
-	    !name_valid_node(name))
-		return;
-	memcpy(c->roam.given, name.data, name.len);
-	c->roam.given_len = name.len;
+	if (!tags_find(m->tags, WELCOME_TAG_CELL, &name) || !name_valid_node(name))
+		return true;
+	if (at.len == 0) {
+		memcpy(c->roam.given, name.data, name.len);
+		c->roam.given_len = name.len;
+	} else if (c->config.pinned && !slice_eq(name, at)) {
+		give_up_name(c, name);
+	}
+	return !c->dead;
 }
 
 /* ---- leaving ---- */

@@ -308,7 +308,7 @@ void client_cells_free(struct client *c);
 /* Before a connection: the first one goes where the oldest request leads. */
 void client_cells_target(struct client *c, struct client_target *target);
 /* … and a daemon has answered. */
-void client_cells_welcome(struct client *c, const struct wire_welcome *m);
+bool client_cells_welcome(struct client *c, const struct wire_welcome *m);
 /* A frame of this type has come, and was taken. */
 void client_cells_heard(struct client *c, unsigned type);
 /* Whether nothing new may be asked of this daemon. */
