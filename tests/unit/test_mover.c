@@ -424,6 +424,18 @@ static void a_promise_that_has_ended_begins_anew(void **state)
 	assert_int_equal(mover_state(mover), MOVER_DONE);
 }
 
+/* What only a frozen queue tells is asked for in vain: the connection was lost, or it was silent too long. */
+static void a_promise_that_has_ended_while_frozen_begins_anew(void **state)
+{
+	(void)state;
+	refuse(&x, WIRE_TYPE_EXPORT, WITH_COUNTS, RMQ_E_BUSY);
+	begin();
+	assert_int_equal(mover_state(mover), MOVER_AGAIN);
+	assert_null(strstr(story, "GONE"));
+	assert_non_null(strstr(story, "X LET_GO; "));
+	assert_non_null(strstr(story, "Y DROP T; "));
+}
+
 static void a_refused_end_leaves_all_as_it_was(void **state)
 {
 	(void)state;
@@ -532,6 +544,7 @@ int main(void)
 	    TEST(it_gives_up_if_no_lease_ends_in_time),
 	    TEST(another_mover_is_waited_for),
 	    TEST(a_promise_that_has_ended_begins_anew),
+	    TEST(a_promise_that_has_ended_while_frozen_begins_anew),
 	    TEST(a_refused_end_leaves_all_as_it_was),
 	    TEST(what_y_refuses_is_never_let_go),
 	    TEST(a_copy_is_kept_if_it_is_not_known_whether_x_let_go),

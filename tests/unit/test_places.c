@@ -306,6 +306,36 @@ static void a_hold_that_went_with_its_connection_is_not_confirmed_again(void **s
 	failed_with(RMQ_E_STALE);
 }
 
+static void a_hold_ends_with_a_connection_that_says_nothing(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	say_hello(2, X);
+	freeze(IN_X);
+	w->lease_ms += HOLD_SILENT_MS - 1;
+	run();
+	assert_true(named(IN_X)->is_frozen);
+	/* Anything will do. */
+	INPUT(ping, 5);
+	run();
+	expect(WIRE_TYPE_PONG);
+	w->lease_ms += HOLD_SILENT_MS - 1;
+	run();
+	assert_true(named(IN_X)->is_frozen);
+	/* What it said is heard before its time is up. */
+	w->lease_ms += 1;
+	begin();
+	broker_flush(w->broker);
+	assert_true(named(IN_X)->is_frozen);
+	assert_true(broker_listens(w->broker));
+	run();
+	assert_false(named(IN_X)->is_held);
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	conn = 1;
+	sent(IN_X);
+}
+
 /* ---- gone ---- */
 
 static void what_is_leased_or_was_made_since_does_not_go(void **state)
@@ -832,6 +862,7 @@ int main(void)
 	    TEST(what_is_frozen_takes_nothing),
 	    TEST(one_connection_alone_moves_a_queue),
 	    TEST(a_hold_that_went_with_its_connection_is_not_confirmed_again),
+	    TEST(a_hold_ends_with_a_connection_that_says_nothing),
 	    TEST(what_is_leased_or_was_made_since_does_not_go),
 	    TEST(who_asks_for_what_has_gone_is_told_the_token),
 	    TEST(those_who_wait_for_what_goes_are_led_there),

@@ -111,7 +111,8 @@ extern bool rmq_small_limits;
 #define SESSION_SECRET_SIZE 16	  /* bytes that make tokens, of one journal */
 #define SESSION_TOKEN_SIZE  16	  /* bytes that show that a client was issued its session */
 #define UNFINISHED_MS	    30000 /* from one piece of a large message to the next */
-#define SESSION_WINDOW	    256	  /* unanswered commands of one session */
+#define HOLD_SILENT_MS	    30000 /* from one word of a mover to the next, while it holds a queue */
+#define SESSION_WINDOW	    256 /* unanswered commands of one session */
 #define SESSION_IDLE_MS	    (3600u * 1000)
 #define SETTLE_ENTRIES_MAX  2048 /* ranges in one settlement */
 #define CANCEL_MAX	    2048 /* messages in one CANCEL */

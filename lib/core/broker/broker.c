@@ -852,11 +852,12 @@ void broker_heard(struct broker *b, struct lease_time then)
 		b->heard = then;
 }
 
-/* When the first lease, or the patience with a large message's next piece, ends. */
+/* When the first lease, or the patience with a large message's next piece or with a mover, ends. */
 static uint64_t first_end(const struct broker *b)
 {
 	struct range *r = RB_MIN(timer_tree, (struct timer_tree *)(uintptr_t)&b->timers.leases);
-	return min_u64(r ? r->until_ms : UINT64_MAX, broker_unfinished_until(b));
+	uint64_t patience = min_u64(broker_unfinished_until(b), broker_moves_until(b));
+	return min_u64(r ? r->until_ms : UINT64_MAX, patience);
 }
 
 bool broker_listens(const struct broker *b)
@@ -872,6 +873,7 @@ void broker_flush(struct broker *b)
 	broker_drop_expired(b);
 	broker_forget_ids(b);
 	broker_expire_unfinished(b);
+	broker_end_silent_moves(b);
 	end_throttles(b);
 	broker_grant(b);
 	broker_expire_ephemerals(b);

@@ -2313,6 +2313,7 @@ void broker_frame(struct broker *b, uint64_t conn, const struct frame *f)
 	assert(!c->errand);
 	if (c->missed)
 		broker_heard_again(b, c);
+	broker_move_heard(b, c);
 	take_frame(b, c, f);
 	if (waits || b->put_off.conn == 0)
 		return;

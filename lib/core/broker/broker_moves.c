@@ -26,6 +26,7 @@
 struct move {
 	TAILQ_ENTRY(move) link;
 	struct conn *conn;
+	uint64_t heard_ms; /* lease time */
 	bool frozen;
 	uint8_t token[CELL_TOKEN_SIZE];
 	uint8_t name_len;
@@ -216,6 +217,28 @@ void broker_move_end(struct broker *b, struct conn *c)
 	free(m);
 }
 
+void broker_move_heard(struct broker *b, struct conn *c)
+{
+	struct move *m = c->move;
+	if (!m)
+		return;
+	m->heard_ms = b->lease_now.ms;
+	TAILQ_REMOVE(&b->moving, m, link);
+	TAILQ_INSERT_TAIL(&b->moving, m, link);
+}
+
+uint64_t broker_moves_until(const struct broker *b)
+{
+	const struct move *m = TAILQ_FIRST(&b->moving);
+	return m ? m->heard_ms + HOLD_SILENT_MS : UINT64_MAX;
+}
+
+void broker_end_silent_moves(struct broker *b)
+{
+	while (broker_moves_until(b) <= min_u64(b->lease_now.ms, b->heard.ms))
+		broker_move_end(b, TAILQ_FIRST(&b->moving)->conn);
+}
+
 /* What is frozen was there then: GONE asks for that. */
 void broker_move_made(struct broker *b, struct queue *q)
 {
@@ -284,6 +307,7 @@ static enum rmq_error hold(
 	broker_move_end(b, c);
 	c->move = memory_new(sizeof(*c->move));
 	c->move->conn = c;
+	c->move->heard_ms = b->lease_now.ms;
 	c->move->name_len = (uint8_t)m->queue.len;
 	memcpy(c->move->name, m->queue.data, m->queue.len);
 	memcpy(c->move->token, m->token.data, CELL_TOKEN_SIZE);

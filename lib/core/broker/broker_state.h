@@ -918,6 +918,13 @@ void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in 
 void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
 /* The connection holds nothing any more. */
 void broker_move_end(struct broker *b, struct conn *c);
+/*
+ * A connection that holds a queue has said something.  One that stands still must not hold it for ever:
+ * until when the first of them may be silent, UINT64_MAX: there is none; and those that were are ended.
+ */
+void broker_move_heard(struct broker *b, struct conn *c);
+uint64_t broker_moves_until(const struct broker *b);
+void broker_end_silent_moves(struct broker *b);
 /* A queue was made: it is held if that base name is. */
 void broker_move_made(struct broker *b, struct queue *q);
 /* Recovery is over: what has left goes on to be emptied. */

@@ -260,7 +260,8 @@ static void refused(
 		 */
 		bool again =
 		    code == RMQ_E_STALE || elsewhere || code == RMQ_E_NOT_EMPTY ||
-		    (m->step == BEGINS && (code == RMQ_E_BUSY || code == RMQ_E_EXISTS));
+		    (m->step == BEGINS && (code == RMQ_E_BUSY || code == RMQ_E_EXISTS)) ||
+		    (m->frozen && code == RMQ_E_BUSY);
 		m->gone = MOVER_STAYS;
 		fail(m, s, code, text);
 		if (again)
