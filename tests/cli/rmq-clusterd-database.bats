@@ -67,6 +67,10 @@ problem_is() {
 	refused 78 "dsn-file: it is no connection string of libpq: words KEY=VALUE, or postgresql://…"
 	echo "host=pg2" >>dsn
 	refused 78 "dsn-file: dsn:3: it is one line"
+	echo "postgresql://rmq:pa@ss@pg1/rmq" >dsn
+	refused 78 "dsn-file: a host has an @ in it: in a URI one of the password is written %40"
+	echo "postgresql://rmq:pa@ss@pg1,pg2/rmq" >dsn
+	refused 78 "dsn-file: a host has an @ in it: in a URI one of the password is written %40"
 }
 
 @test "database: of several that are away each is named, however long their reasons are" {

@@ -48,6 +48,17 @@ static unsigned count_hosts(const PQconninfoOption *options)
 	return count;
 }
 
+/* A password that has an @ in a URI ends there, and what is left of it is taken for a host, which is shown. */
+static bool hosts_fit(const char *hosts)
+{
+	for (; *hosts; hosts += strcspn(hosts, ",") + (hosts[strcspn(hosts, ",")] == ',')) {
+		size_t len = strcspn(hosts, ",");
+		if (*hosts != '/' && len > 0 && memchr(hosts + 1, '@', len - 1))
+			return false;
+	}
+	return true;
+}
+
 bool pg_dsn_check(const char *dsn, const char **why)
 {
 	char *error = NULL;
@@ -58,10 +69,12 @@ bool pg_dsn_check(const char *dsn, const char **why)
 	*why = "it is no connection string of libpq: words KEY=VALUE, or postgresql://…";
 	if (!options)
 		return false;
-	bool fits = count_hosts(options) <= PG_HOSTS_MAX;
+	bool few = count_hosts(options) <= PG_HOSTS_MAX;
+	bool fits = hosts_fit(option(options, "host"));
 	PQconninfoFree(options);
-	*why = "it names more than 16 hosts";
-	return fits;
+	*why = few ? "a host has an @ in it: in a URI one of the password is written %40"
+		   : "it names more than 16 hosts";
+	return few && fits;
 }
 
 /*
