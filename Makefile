@@ -60,6 +60,8 @@ SYS := $(filter-out $(PG),$(wildcard lib/sys/*/*.c))
 PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+# Those that find known-bad variants (core/base/variant.h).
+UNIT_VARIANTS := $(addprefix $(B)/variants/unit/,test_arrive test_mover test_places)
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
@@ -81,7 +83,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 all: $(BINS)
 completions: $(COMPLETIONS)
 fuzzers: $(FUZZERS)
-tests: all completions $(B)/librmq.a $(UNITS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(SIM_CELLS) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
+tests: all completions $(B)/librmq.a $(UNITS) $(UNIT_VARIANTS) $(HELPERS) $(CLUSTER) $(POSTGRES) $(SIM) $(SIM_RAFT) $(SIM_CLUSTER) $(SIM_CELLS) $(CRASHES) fuzzers $(OLDER:%=$(B)/level1/bin/%)
 
 # What all objects are made with; written anew, and they too, when it changes.
 COMPILED := $(strip $(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(LDFLAGS))
@@ -137,7 +139,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/librmq.a
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS)
 
-# The simulators have their own copy of the core, with the known-bad variants in it.
+# The simulators, and some unit tests, have their own copy of the core, with the known-bad variants in it.
 $(B)/variants/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -DRMQ_VARIANTS -MMD -MP -c -o $@ $<
@@ -145,6 +147,11 @@ $(B)/variants/%.o: %.c $(B)/flags
 $(B)/variants/core.a: $(patsubst %.c,$(B)/variants/%.o,$(CORE))
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+$(B)/variants/unit/%: $(B)/variants/tests/unit/%.o $(B)/variants/tests/unit/variant.o \
+		$(B)/variants/core.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(LIBS)
 
 $(B)/sim: $(patsubst %.c,$(B)/variants/%.o,$(wildcard tests/sim/*.c)) $(B)/variants/core.a
 	$(LINK) -o $@ $^ $(LIBS)

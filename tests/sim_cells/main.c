@@ -11,7 +11,7 @@
 
 #define STEPS 8000
 
-static struct runner_variant variants[] = {
+static const struct runner_variant variants[] = {
 #define X(NAME, text) {#NAME, text, NULL, false},
     RMQ_CELLS_VARIANTS(X)
 #undef X
@@ -22,11 +22,6 @@ static const enum rmq_variant meanings[] = {
     RMQ_CELLS_VARIANTS(X)
 #undef X
 };
-
-/* What one rule lets through another one stops, or it takes many seeds. */
-static const char *const rare[] = {"GONE_LEASED", "GONE_APART", "OPEN_KEEPS", "BEGIN_DROPS",
-    "LEASES_STAY", "GUARD_FIRST", "MADE_BESIDE_COPY", "AWAY_BOUND_STILL", "LEFT_REVIVED",
-    "MOVER_UNWAITING"};
 
 static void choose(unsigned variant)
 {
@@ -49,8 +44,5 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "--scale") == 0)
 		return scale_main(
 		    (unsigned)strtoul(argv[2], NULL, 10), (unsigned)strtoul(argv[3], NULL, 10));
-	for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++)
-		for (size_t k = 0; k < sizeof(rare) / sizeof(rare[0]); k++)
-			variants[i].rare |= strcmp(variants[i].name, rare[k]) == 0;
 	return runner_main(&r, argc, argv);
 }

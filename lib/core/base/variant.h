@@ -1,7 +1,7 @@
 /*
- * Known-bad variants: places where the simulator (tests/sim) breaks a rule on purpose
+ * Known-bad variants: places where a simulator, or a unit test, breaks a rule on purpose
  * to prove that its checks notice.  RMQ_VARIANT(NAME) is the constant 0 everywhere but
- * in the copy of lib/core that the simulator builds for itself.
+ * in the copy of lib/core that is built for them.
  */
 #ifndef RMQ_CORE_BASE_VARIANT_H
 #define RMQ_CORE_BASE_VARIANT_H
@@ -317,32 +317,45 @@
 /* Those of many cells, for tests/sim_cells. */
 #define RMQ_CELLS_VARIANTS(X) \
 	X(GONE_UNFROZEN, "a queue is let go while more may come to it") \
-	X(GONE_LEASED, "a queue is let go while messages of it are leased") \
 	X(GONE_BY_ANY, "who has not frozen a queue may let it go") \
 	X(HOLD_OUTLIVES, "a hold does not end with its connection") \
 	X(HOLD_HANDS_OUT, "what is held to be moved is handed out") \
 	X(HELD_LOSES, "what may be copied already is cancelled and purged") \
 	X(OPEN_ANY, "a copy is opened with another token than its own") \
-	X(OPEN_KEEPS, "a copy that was given up can still be opened") \
-	X(BEGIN_DROPS, "a copy that begins drops those of others") \
 	X(AWAY_FORGOTTEN, "a checkpoint forgets where queues have gone") \
 	X(COPIES_FORGOTTEN, "a checkpoint forgets that a queue is a copy that arrives") \
 	X(BINDINGS_STAY, "what a queue is bound to does not go with it") \
 	X(IDS_STAY, "the ids that a queue remembers do not go with it") \
 	X(NUMBERS_STAY, "a queue that was moved numbers anew") \
-	X(LEASES_STAY, "a lease of the cell before settles what is leased in this one") \
-	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since") \
-	X(LEFT_REVIVED, "a checkpoint forgets that a queue has gone") \
 	X(FROZEN_TAKES, "a queue that is frozen takes messages") \
-	X(GONE_APART, "that a queue has left is stored before where it is") \
 	X(HOLD_SHARED, "two hold a queue at once") \
-	X(MADE_BESIDE_COPY, "a queue is made while a copy of it arrives") \
-	X(AWAY_BOUND_STILL, "what is for other cells hears topics while its queue is here") \
 	X(FURTHER_HERE, "what is for a queue elsewhere makes one here") \
 	X(ROAMS_EARLY, "a client goes on elsewhere before all that it sent is answered") \
 	X(MOVER_UNFROZEN, "a mover copies the rest before it freezes the queue") \
-	X(MOVER_UNWAITING, "a mover copies while messages are leased") \
 	X(FORWARD_EARLY, "what is for a queue elsewhere is settled before it is stored there")
+
+/* Those of many cells that a unit test finds, which is named with each: see tests/unit/run. */
+#define RMQ_UNIT_VARIANTS(X) \
+	X(MOVER_UNWAITING, "a mover copies while messages are leased", \
+	    "it_waits_until_nothing_is_leased") \
+	X(GONE_LEASED, "a queue is let go while messages of it are leased", \
+	    "what_is_leased_or_was_made_since_does_not_go") \
+	X(MADE_BESIDE_COPY, "a queue is made while a copy of it arrives", \
+	    "nothing_is_made_beside_a_copy") \
+	X(GONE_APART, "that a queue has left is stored before where it is", \
+	    "that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces") \
+	X(OPEN_KEEPS, "a copy that was given up can still be opened", \
+	    "steps_of_who_has_no_copy_are_refused") \
+	X(BEGIN_DROPS, "a copy that begins drops those of others", \
+	    "a_copy_is_nobodys_until_its_token_opens_it") \
+	X(LEASES_STAY, "a lease of the cell before settles what is leased in this one", \
+	    "what_was_sent_there_is_known_here") \
+	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since", \
+	    "a_command_that_was_taken_is_answered_though_its_queue_has_gone") \
+	X(LEFT_REVIVED, "a checkpoint forgets that a queue has gone", \
+	    "that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces") \
+	X(AWAY_BOUND_STILL, "what is for other cells hears topics while its queue is here", \
+	    "what_a_queue_is_bound_to_stays_with_the_cell_that_it_left")
 
 #define RMQ_VARIANTS_LIST(X) \
 	RMQ_QUEUE_VARIANTS(X) RMQ_RAFT_VARIANTS(X) RMQ_DATABASE_VARIANTS(X) RMQ_CELLS_VARIANTS(X)
@@ -355,7 +368,7 @@ enum rmq_variant {
 	RMQ_VARIANTS_LIST(X)
 #undef X
 #define X(name, text, rule) RMQ_VARIANT_##name,
-	    RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X)
+	    RMQ_HOST_VARIANTS(X) RMQ_HOST_RARE_VARIANTS(X) RMQ_UNIT_VARIANTS(X)
 #undef X
 };
 extern enum rmq_variant rmq_variant;
