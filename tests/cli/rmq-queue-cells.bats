@@ -394,6 +394,18 @@ one.at.a	news.#	b"
 	assert_output x
 }
 
+@test "rmq-queue bind: in a cell with explicit creation, too" {
+	LIST="a=unix:$PWD/a.sock;b=unix:$PWD/b.sock"
+	start_queue b --cells "$LIST" --cell b --create explicit
+	start_queue a --cells "$LIST" --cell a
+	rmq-queue create jobs.at.a
+	rmq-queue bind jobs.at.a 'news.#'
+	run -0 rmq-queue bindings
+	assert_output "jobs.at.a	news.#	a
+jobs.at.a.away	news.#	b"
+	run -66 rmq-queue bind jobs.at.b 'news.#'
+}
+
 @test "rmq-journal: dump shows no token that opens a copy of a queue" {
 	cells
 	rmq-send one.at.a x

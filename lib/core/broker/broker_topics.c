@@ -65,7 +65,10 @@ void broker_bind(struct broker *b, struct conn *c, const struct wire_bind *m)
 		broker_fail_text(b, c, m->n, RMQ_E_USAGE, text);
 		return;
 	}
-	if (!q && name_valid(m->queue) && (b->explicit_create || !(m->flags & BIND_CREATE)))
+	/* What is for another cell is made as it is for messages to there, and not by people. */
+	bool makes =
+	    (m->flags & BIND_CREATE) && (!b->explicit_create || cells_is_away(m->queue));
+	if (!q && name_valid(m->queue) && !makes)
 		err = RMQ_E_NO_QUEUE;
 	else
 		err = broker_may_name(b, m->queue);
