@@ -13,6 +13,19 @@
 
 /* ---- the list ---- */
 
+/* Its gates, which the list may name alone, need a key and a network: the socket of this machine needs neither. */
+static void note_own(struct cells_asked *c)
+{
+	const struct admin *a = c->main;
+	c->own = cells_find(c->list, slice_str(a->self));
+	if (c->own == CELLS_NONE)
+		return;
+	text_put_str(&c->servers, "unix:");
+	text_put_str(&c->servers, a->io.target);
+	text_put_char(&c->servers, ',');
+	text_put_slice(&c->servers, c->list->cells[c->own].servers);
+}
+
 /* A list without names is one cell's addresses: its daemon may know of others. */
 static enum rmq_error learn(struct cells_asked *c)
 {
@@ -31,12 +44,15 @@ static enum rmq_error learn(struct cells_asked *c)
 	if (cells_parse(c->list, text, &why))
 		return admin_fail(
 		    a, own ? RMQ_E_USAGE : RMQ_E_PROTOCOL, "list of cells: %s", why);
+	if (c->local)
+		note_own(c);
 	return RMQ_E_OK;
 }
 
 enum rmq_error cells_open(struct cells_asked *c, struct admin *main)
 {
-	*c = (struct cells_asked){.main = main, .list = calloc(1, sizeof(*c->list))};
+	*c = (struct cells_asked){
+	    .main = main, .list = calloc(1, sizeof(*c->list)), .own = CELLS_NONE};
 	enum rmq_error err =
 	    c->list ? learn(c) : admin_fail(main, RMQ_E_LIMIT, "out of memory");
 	if (err || c->list->count < 2)
@@ -53,6 +69,7 @@ void cells_close(struct cells_asked *c)
 			admin_close(&c->admins[i]);
 		text_deinit(&c->admins[i].cells);
 	}
+	text_deinit(&c->servers);
 	free(c->admins);
 	free(c->up);
 	free(c->list);
@@ -63,8 +80,16 @@ void cells_close(struct cells_asked *c)
 
 struct client_io_cell cells_at(const struct cells_asked *c, uint32_t i)
 {
-	return (struct client_io_cell){
-	    cells_name(c->list, i), c->list->cells[i].servers, c->local};
+	struct slice servers = c->list->cells[i].servers;
+	if (i == c->own)
+		servers = slice_of(c->servers.data, c->servers.len);
+	return (struct client_io_cell){cells_name(c->list, i), servers, c->local};
+}
+
+bool cells_known(const struct cells_asked *c, uint32_t i)
+{
+	enum rmq_error code = c->admins[i].code;
+	return c->up[i] || (code != RMQ_E_CONFIG && code != RMQ_E_DENIED);
 }
 
 /* ---- reaching them ---- */
@@ -341,6 +366,7 @@ struct cell_row {
 	struct slice name;
 	struct slice servers;
 	bool up;
+	bool known; /* whether it is up */
 	bool hashes;
 	uint64_t queues;
 };
@@ -359,7 +385,7 @@ static enum table_kind put_cell(struct text *out, unsigned column, const void *r
 		text_put_slice(out, r->name);
 		break;
 	case 1:
-		text_put_str(out, r->up ? "up" : "down");
+		text_put_str(out, r->up ? "up" : r->known ? "down" : "unknown");
 		break;
 	case 2:
 		if (!r->up)
@@ -400,6 +426,7 @@ static enum rmq_error list_cells(struct cells_asked *c, struct table *table, str
 			row.up = !admin_list(of, "*");
 		if (c->admins)
 			c->up[i] = row.up;
+		row.known = !c->admins || cells_known(c, i);
 		table_row(table, out, &row);
 	}
 	return a->code;

@@ -14,7 +14,9 @@ struct cells_asked {
 	struct cells *list;   /* of one cell, or none, if there is only one */
 	struct admin *admins; /* with each; NULL: with the only one, main talks */
 	bool *up;	      /* that has answered */
-	bool local;	      /* a daemon told the list by a Unix socket */
+	bool local;	      /* a daemon told the list by a Unix socket, … */
+	uint32_t own;	      /* … and is of this cell; CELLS_NONE */
+	struct text servers;  /* of that cell: the socket before all others */
 };
 
 /* Learns the list.  Free it, also after a failure, which was said. */
@@ -29,6 +31,9 @@ static inline bool cells_several(const struct cells_asked *c)
 
 /* For client_io_open_cell(). */
 struct client_io_cell cells_at(const struct cells_asked *c, uint32_t i);
+
+/* Whether it is up or down; of one that this user has no key for, or that does not let it in, nothing is known. */
+bool cells_known(const struct cells_asked *c, uint32_t i);
 
 /* Asks all at once whether they are there, and waits so long at most, until each has answered or given up. */
 enum rmq_error cells_meet(struct cells_asked *c, uint64_t most_ms)

@@ -164,6 +164,8 @@ static void put_cells(struct text *out, const struct cells_asked *c)
 	openmetrics_family(
 	    out, "rmq_cell_up", "gauge", "", "1: the cell has told all its queues.");
 	for (uint32_t i = 0; i < c->list->count; i++) {
+		if (!cells_known(c, i))
+			continue;
 		text_put_str(out, "rmq_cell_up{");
 		put_label(out, "cell", cells_name(c->list, i));
 		text_put_str(out, c->up[i] ? "\"} 1\n" : "\"} 0\n");

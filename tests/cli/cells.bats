@@ -274,6 +274,27 @@ known() {
 	chmod 600 config/rmq/known_nodes
 }
 
+@test "cells: by a socket of its machine rmq-queue tells of the own cell, and of others without a key nothing" {
+	free_port
+	GATE[a]=127.0.0.1:$PORT
+	GATE[b]=127.0.0.1:$((PORT + 1))
+	CELLS="a=${GATE[a]};b=${GATE[b]}"
+	cells a b
+	export XDG_CONFIG_HOME=$PWD/none HOME=$PWD/none RMQ_SERVERS=unix:$PWD/a.sock
+	unset RMQ_KEYFILE RMQ_KNOWN_NODES
+	rmq-send jobs.at.a one
+	run -75 --separate-stderr rmq-queue metrics
+	assert_line 'rmq_queue_messages{cell="a",queue="jobs.at.a",state="ready"} 1'
+	assert_line 'rmq_cell_up{cell="a"} 1'
+	refute_line --partial 'rmq_cell_up{cell="b"}'
+	assert_equal "$(wc -l <<<"$stderr")" 1
+	run -75 --separate-stderr rmq-queue cells
+	assert_output "a	up	1	${GATE[a]}
+b	unknown	-	${GATE[b]}"
+	run -75 --separate-stderr rmq-queue ls -o queue,cell
+	assert_output "jobs.at.a	a"
+}
+
 @test "cells: a client of another machine that has one gate as contact point reaches all cells whose gates it knows" {
 	free_port
 	GATE[a]=127.0.0.1:$PORT

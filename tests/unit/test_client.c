@@ -2187,7 +2187,7 @@ static void circles_end_it_with_a_reason(void **state)
 	assert_story("fatal 24; ");
 	assert_string_equal(fatal_text,
 	    "cells send it from one to the other for queue q, now from a to b: their lists of "
-	    "cells differ");
+	    "cells differ, or one was restored or wiped: see Cells in rmq(7)");
 	/* The last refusal was heard: nothing is unknown. */
 	assert_false(client_oldest(client)->flown);
 }

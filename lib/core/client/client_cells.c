@@ -158,7 +158,7 @@ static void give_up_circle(struct client *c)
 	const struct cell_place *next = &c->roam.next;
 	struct slice here = client_cell(c);
 	snprintf(text, sizeof(text),
-	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: their lists of cells differ",
+	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: their lists of cells differ, or one was restored or wiped: see Cells in rmq(7)",
 	    (int)next->queue_len, next->queue, (int)here.len, (const char *)here.data,
 	    (int)next->name_len, next->name);
 	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
