@@ -451,6 +451,25 @@ static enum table_kind put_place(struct text *out, unsigned column, const void *
 
 const struct table_columns columns_of_places = {3, place_column, put_place};
 
+struct way_row {
+	struct slice queue, cell, to;
+};
+
+static const char *way_column(unsigned column)
+{
+	static const char *const names[] = {"queue", "cell", "to"};
+	return names[column];
+}
+
+static enum table_kind put_way(struct text *out, unsigned column, const void *row)
+{
+	const struct way_row *r = row;
+	text_put_slice(out, column == 0 ? r->queue : column == 1 ? r->cell : r->to);
+	return TABLE_TEXT;
+}
+
+const struct table_columns columns_of_ways = {3, way_column, put_way};
+
 struct placing {
 	struct cells_asked *cells;
 	struct table *table;
@@ -469,6 +488,14 @@ static void on_place(void *arg, const struct wire_place_is *p)
 		table_row(to->table, to->out, &row);
 }
 
+static void on_way(void *arg, const struct wire_place_is *p)
+{
+	struct placing *to = arg;
+	struct way_row row = {p->name, to->cells->main->cell, p->cell};
+	if (p->state == PLACE_AWAY)
+		table_row(to->table, to->out, &row);
+}
+
 static enum rmq_error ask_places(struct admin *a, const char *what)
 {
 	(void)what;
@@ -476,12 +503,12 @@ static enum rmq_error ask_places(struct admin *a, const char *what)
 }
 
 enum rmq_error cells_list(
-    struct cells_asked *c, bool moved, struct table *table, struct text *out)
+    struct cells_asked *c, enum cells_listed what, struct table *table, struct text *out)
 {
 	struct placing to = {c, table, out};
 	enum rmq_error err = RMQ_E_OK;
-	if (moved) {
-		c->main->row_of_place = on_place;
+	if (what != LISTED_CELLS) {
+		c->main->row_of_place = what == LISTED_MOVED ? on_place : on_way;
 		c->main->arg = &to;
 		err = each(c, NULL, ask_places);
 	} else {

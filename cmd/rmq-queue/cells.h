@@ -69,8 +69,15 @@ extern const struct table_columns columns_of_cells;
 extern const struct table_columns columns_of_places;
 #define PLACES_COLUMNS "queue,cell,home"
 
-/* Puts a row for each cell; `moved`: for each queue that lives elsewhere than at home. */
-enum rmq_error cells_list(struct cells_asked *c, bool moved, struct table *table,
+extern const struct table_columns columns_of_ways;
+#define WAYS_COLUMNS "queue,cell,to"
+
+/*
+ * Puts a row for each cell; for each queue that lives elsewhere than at home; or for each one that a cell leads
+ * on to another cell.
+ */
+enum cells_listed { LISTED_CELLS, LISTED_MOVED, LISTED_WAYS };
+enum rmq_error cells_list(struct cells_asked *c, enum cells_listed what, struct table *table,
     struct text *out) __attribute__((warn_unused_result));
 
 /* Prints each queue that does not live where it would by this list (NULL: the one in use), and where that is. */

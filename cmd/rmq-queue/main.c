@@ -54,6 +54,7 @@ enum {
 	OPT_DRY_RUN,
 	OPT_MAX_REDRIVES,
 	OPT_MOVED,
+	OPT_WAYS,
 	OPT_HOMES,
 	OPT_ONCE,
 	OPT_CELL
@@ -77,6 +78,7 @@ struct request {
 	struct redrive redrive;
 	bool http;  /* metrics */
 	bool moved; /* cells */
+	bool ways;
 	bool homes;
 	bool once;	  /* forward */
 	const char *cell; /* … in this one */
@@ -118,6 +120,8 @@ static const struct option_row why_rows[] = {OUTPUT_ROWS(WHY_COLUMNS), {0}};
 static const struct option_row binding_rows[] = {OUTPUT_ROWS(BINDING_COLUMNS CELL_COLUMN), {0}};
 static const struct option_row cell_rows[] = {
     {OPT_MOVED, "moved", NULL, NULL, NULL, "list queues that do not live at home"},
+    {OPT_WAYS, "ways", NULL, NULL, NULL,
+	"list which cell leads to which for queues that moved"},
     {OPT_HOMES, "homes", NULL, NULL, NULL,
 	"list queues that would live elsewhere by LIST, and where"},
     OUTPUT_ROWS(CELLS_COLUMNS ",home"), {0}};
@@ -665,19 +669,29 @@ static enum rmq_error no_cells(struct admin *a)
 	return admin_fail(a, RMQ_E_CONFIG, "the daemon knows of no cells");
 }
 
+static enum rmq_error open_cells_table(struct admin *a, struct request *q)
+{
+	if (q->homes)
+		return RMQ_E_OK;
+	if (q->moved)
+		return open_table_of(a, q, &columns_of_places, PLACES_COLUMNS);
+	if (q->ways)
+		return open_table_of(a, q, &columns_of_ways, WAYS_COLUMNS);
+	return open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
+}
+
 static enum rmq_error run_cells(struct admin *a, struct request *q)
 {
 	struct text out = {0};
-	if (q->moved && q->homes)
-		return admin_fail(a, RMQ_E_USAGE, "--moved and --homes exclude each other");
+	enum cells_listed what = q->moved ? LISTED_MOVED : q->ways ? LISTED_WAYS : LISTED_CELLS;
+	if (q->moved + q->ways + q->homes > 1)
+		return admin_fail(
+		    a, RMQ_E_USAGE, "--moved, --ways and --homes exclude each other");
 	if (!q->homes && q->words_count > 0)
 		return admin_fail(a, RMQ_E_USAGE, "LIST goes with --homes");
 	if (q->homes && (a->fields || a->json))
 		return admin_fail(a, RMQ_E_USAGE, "--homes has neither -o nor -j");
-	enum rmq_error err = q->homes ? RMQ_E_OK
-			     : q->moved
-				 ? open_table_of(a, q, &columns_of_places, PLACES_COLUMNS)
-				 : open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
+	enum rmq_error err = open_cells_table(a, q);
 	if (!err)
 		err = open_cells(a, q);
 	if (!err && q->cells.list->count == 0 && q->words_count == 0)
@@ -687,7 +701,7 @@ static enum rmq_error run_cells(struct admin *a, struct request *q)
 	if (!err && q->homes)
 		err = cells_homes(&q->cells, q->words_count > 0 ? q->words[0] : NULL);
 	else if (!err)
-		err = cells_list(&q->cells, q->moved, &q->table, &out);
+		err = cells_list(&q->cells, what, &q->table, &out);
 	print_text(&out);
 	return err ? err : cells_tell(&q->cells);
 }
@@ -961,6 +975,7 @@ static bool take_states(struct request *q, const char *list)
 static bool take_of_cells(struct request *q, int option, const char *value)
 {
 	q->moved |= option == OPT_MOVED;
+	q->ways |= option == OPT_WAYS;
 	q->homes |= option == OPT_HOMES;
 	q->once |= option == OPT_ONCE;
 	if (option == OPT_CELL)
@@ -1026,6 +1041,7 @@ static bool take_option(void *arg, int option, const char *value)
 		q->redrive.most = (uint32_t)most;
 		return true;
 	case OPT_MOVED:
+	case OPT_WAYS:
 	case OPT_HOMES:
 	case OPT_ONCE:
 	case OPT_CELL:

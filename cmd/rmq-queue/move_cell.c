@@ -26,6 +26,7 @@ struct moving {
 	uint64_t since;	   /* it has waited for the same */
 	uint64_t patience; /* … and so long before it says so */
 	enum mover_doing doing;
+	bool shortened; /* a way there */
 };
 
 enum rmq_error move_cell_check(struct admin *a, const char *queue, const char *cell)
@@ -107,13 +108,16 @@ static enum rmq_error open_side(struct moving *m, enum mover_side side, const ch
 	return err ? admin_fail(a, err, "cell %s: %s", cell, why.text) : RMQ_E_OK;
 }
 
+typedef void mover_begins(struct mover *m, struct mono_time now, struct client *x,
+    struct client *y, const uint8_t *token);
+
 /* Both clients and the mover, until it is done with. */
-static void run(struct moving *m)
+static void run(struct moving *m, mover_begins *begin)
 {
 	struct mono_time now = clock_mono();
 	uint8_t token[CELL_TOKEN_SIZE];
 	randombytes_buf(token, sizeof(token));
-	mover_begin(m->mover, now, m->io[MOVER_X].client, m->io[MOVER_Y].client, token);
+	begin(m->mover, now, m->io[MOVER_X].client, m->io[MOVER_Y].client, token);
 	while (mover_turn(m->mover, now), mover_state(m->mover) == MOVER_GOES) {
 		struct pollfd p[3] = {{.fd = -1}, {.fd = -1}, {signals_fd(), POLLIN, 0}};
 		int timeout_ms = PATIENT_MS, due_ms;
@@ -131,6 +135,18 @@ static void run(struct moving *m)
 		now = clock_mono();
 		say(m, now.ms);
 	}
+}
+
+static enum rmq_error open_both(struct moving *m)
+{
+	struct mover_config config = {.queue = slice_str(m->queue),
+	    .to = slice_str(m->to),
+	    .timeout_ms = m->admin->common.timeout_ms};
+	m->mover = mover_new(&config);
+	if (!m->mover)
+		return admin_fail(m->admin, RMQ_E_LIMIT, "out of memory");
+	enum rmq_error err = open_side(m, MOVER_X, m->from);
+	return err ? err : open_side(m, MOVER_Y, m->to);
 }
 
 static void close_both(struct moving *m)
@@ -160,18 +176,10 @@ static void tell(const struct moving *m, uint64_t copied)
 /* *again: it has to begin anew; of the last one it is said why. */
 static enum rmq_error attempt(struct moving *m, bool last, bool *again)
 {
-	struct mover_config config = {.queue = slice_str(m->queue),
-	    .to = slice_str(m->to),
-	    .timeout_ms = m->admin->common.timeout_ms};
 	*again = false;
-	m->mover = mover_new(&config);
-	if (!m->mover)
-		return admin_fail(m->admin, RMQ_E_LIMIT, "out of memory");
-	enum rmq_error err = open_side(m, MOVER_X, m->from);
-	if (!err)
-		err = open_side(m, MOVER_Y, m->to);
+	enum rmq_error err = open_both(m);
 	if (!err) {
-		run(m);
+		run(m, mover_begin);
 		enum mover_state state = mover_state(m->mover);
 		*again = state == MOVER_AGAIN || state == MOVER_ELSEWHERE;
 		if (state == MOVER_FAILED || (state == MOVER_AGAIN && last))
@@ -181,6 +189,80 @@ static enum rmq_error attempt(struct moving *m, bool last, bool *again)
 	}
 	close_both(m);
 	return err;
+}
+
+/* ---- the ways there ---- */
+
+/* Cell m->from leads straight to m->to from now on. */
+static enum rmq_error shorten(struct moving *m)
+{
+	enum rmq_error err = open_both(m);
+	if (!err) {
+		run(m, mover_shorten);
+		m->shortened |= mover_shortened(m->mover);
+		if (mover_state(m->mover) == MOVER_FAILED)
+			err = failed(m);
+	}
+	close_both(m);
+	return err;
+}
+
+/* The same of cell i of the list; if it cannot be done, that is said and the next one goes on. */
+static void shorten_from(struct moving *m, uint32_t i)
+{
+	char why[sizeof(m->admin->why)];
+	struct admin *a = m->admin;
+	enum rmq_error before = a->code;
+	struct slice name = cells_name(m->cells->list, i);
+	bool keeps = a->keeps;
+	snprintf(m->from, sizeof(m->from), "%.*s", (int)name.len, (const char *)name.data);
+	if (strcmp(m->from, m->to) == 0)
+		return;
+	a->code = RMQ_E_OK;
+	a->keeps = true;
+	if (shorten(m)) {
+		memcpy(why, a->why, sizeof(why));
+		a->code = RMQ_E_OK;
+		a->keeps = keeps;
+		before = admin_fail(a, RMQ_E_TIMEOUT,
+		    "%s; it may lead there by other cells: run it again", why);
+	}
+	a->keeps = keeps;
+	a->code = before;
+}
+
+/* After a move, from home: where it left leads there already.  Other cells have led to that before. */
+static enum rmq_error shorten_home(struct moving *m)
+{
+	uint32_t home = cells_home(m->cells->list, slice_str(m->queue));
+	if (home != CELLS_NONE &&
+	    !slice_eq(cells_name(m->cells->list, home), slice_str(m->from)))
+		shorten_from(m, home);
+	return m->admin->code;
+}
+
+static enum rmq_error shorten_all(struct moving *m)
+{
+	for (uint32_t i = 0; i < m->cells->list->count; i++)
+		shorten_from(m, i);
+	return m->admin->code;
+}
+
+/*
+ * Nobody finds the queue, as a cell on the way is not in the list any more: if it lives in m->to, the ways that are left are
+ * made to lead there.
+ */
+static enum rmq_error lead_anew(struct moving *m, enum rmq_error err)
+{
+	struct admin *a = m->admin;
+	char why[sizeof(a->why)];
+	memcpy(why, a->why, sizeof(why));
+	a->keeps = true;
+	if (err == RMQ_E_CONFIG)
+		(void)shorten_all(m);
+	a->keeps = false;
+	a->code = RMQ_E_OK;
+	return m->shortened ? RMQ_E_OK : admin_fail(a, err, "%s", why);
 }
 
 /* ---- the command ---- */
@@ -205,6 +287,27 @@ static enum rmq_error check_list(struct cells_asked *c, const char *cell)
 	return RMQ_E_OK;
 }
 
+static enum rmq_error lives_there(struct moving *m)
+{
+	if (!m->admin->common.quiet)
+		fprintf(stderr, "rmq-queue: %s: lives in cell %s\n", m->queue, m->to);
+	return shorten_all(m);
+}
+
+/* Where it lives, or where it is said to, if none finds it. */
+static enum rmq_error find_or_lead(struct moving *m, bool *exists)
+{
+	struct admin *a = m->admin;
+	a->keeps = true;
+	enum rmq_error err = find(m, exists);
+	a->keeps = false;
+	if (!err)
+		return err;
+	err = lead_anew(m, err);
+	snprintf(m->from, sizeof(m->from), "%s", m->to);
+	return err;
+}
+
 enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const char *cell)
 {
 	struct moving m = {.cells = c, .admin = c->main, .queue = queue, .to = cell};
@@ -216,14 +319,10 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 		if (i > 0)
 			err = admin_pause(c->main, AGAIN_MS);
 		if (!err)
-			err = find(&m, &exists);
+			err = find_or_lead(&m, &exists);
 		c->main->about = queue;
-		if (!err && strcmp(m.from, cell) == 0) {
-			if (!c->main->common.quiet)
-				fprintf(
-				    stderr, "rmq-queue: %s: lives in cell %s\n", queue, cell);
-			return err;
-		}
+		if (!err && strcmp(m.from, cell) == 0)
+			return lives_there(&m);
 		/* What is bound there as NAME.away is what the queue will be bound to when it has come. */
 		if (!err && exists && cells_several(c))
 			err = cells_bind_there(c, queue, cell);
@@ -231,5 +330,5 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 		if (!err)
 			err = attempt(&m, i + 1 == AGAIN_MAX, &again);
 	}
-	return err;
+	return err ? err : shorten_home(&m);
 }

@@ -317,6 +317,95 @@ z"
 	run -64 rmq-queue move-cell jobs
 }
 
+# three_cells: a, b and c; a is the contact point.
+three_cells() {
+	LIST="a=unix:$PWD/a.sock;b=unix:$PWD/b.sock;c=unix:$PWD/c.sock"
+	start_queue b --cells "$LIST" --cell b
+	B_PID=$QUEUE_PID
+	start_queue c --cells "$LIST" --cell c
+	C_PID=$QUEUE_PID
+	start_queue a --cells "$LIST" --cell a
+	A_PID=$QUEUE_PID
+}
+
+# without_b: b is stopped for good, and off the lists of the others.
+without_b() {
+	end_b
+	LIST="a=unix:$PWD/a.sock;c=unix:$PWD/c.sock"
+	kill "$A_PID" "$C_PID"
+	wait "$A_PID" "$C_PID"
+	start_queue c --cells "$LIST" --cell c
+	start_queue a --cells "$LIST" --cell a
+}
+
+@test "rmq-queue move-cell: home leads straight to the cell, so that one on the way can be taken away" {
+	three_cells
+	rmq-send jobs.at.a x
+	rmq-queue -q move-cell jobs.at.a b
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	b"
+	rmq-queue -q move-cell jobs.at.a c
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	c
+jobs.at.a	b	c"
+	run -0 rmq-queue cells --ways -j
+	assert_line '{"queue":"jobs.at.a","cell":"a","to":"c"}'
+	run -64 rmq-queue cells --ways --moved
+	assert_output "rmq-queue: --moved, --ways and --homes exclude each other"
+	without_b
+	run -0 rmq-queue cell jobs.at.a
+	assert_output c
+	rmq-send --no-create jobs.at.a y
+	run -0 rmq-recv -n 2 jobs.at.a
+	assert_output "x
+y"
+}
+
+@test "rmq-queue move-cell: a home that was down leads by another cell until it is run again, also without that" {
+	three_cells
+	rmq-send jobs.at.a x
+	rmq-queue -q move-cell jobs.at.a b
+	kill "$A_PID"
+	wait "$A_PID"
+	RMQ_SERVERS=unix:$PWD/b.sock run -75 rmq-queue --timeout 300ms move-cell jobs.at.a c
+	assert_output "rmq-queue: jobs.at.a: moved from cell b to cell c, 1 message
+rmq-queue: jobs.at.a: cell a: no daemon answers at $PWD/a.sock (No such file or directory); it may lead there by other cells: run it again"
+	start_queue a --cells "$LIST" --cell a
+	A_PID=$QUEUE_PID
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	b
+jobs.at.a	b	c"
+	without_b
+	run -78 rmq-send --timeout 300ms jobs.at.a y
+	# Said where it lives, it is found.
+	run -78 rmq-queue --timeout 300ms move-cell jobs.at.a a
+	run -0 rmq-queue move-cell jobs.at.a c
+	assert_output "rmq-queue: jobs.at.a: lives in cell c"
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	c"
+	run -0 rmq-recv -n 1 jobs.at.a
+	assert_output x
+}
+
+@test "rmq-queue move-cell: run again, it makes every way straight" {
+	three_cells
+	rmq-send jobs.at.a x
+	rmq-queue -q move-cell jobs.at.a b
+	rmq-queue -q move-cell jobs.at.a c
+	rmq-queue -q move-cell jobs.at.a a
+	rmq-queue -q move-cell jobs.at.a b
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	b
+jobs.at.a	c	a"
+	run -0 rmq-queue move-cell jobs.at.a b
+	assert_output "rmq-queue: jobs.at.a: lives in cell b"
+	run -0 rmq-queue cells --ways
+	assert_output "jobs.at.a	a	b
+jobs.at.a	c	b"
+	run -0 rmq-recv -n 1 jobs.at.a
+	assert_output x
+}
+
 @test "rmq-queue cells --moved, --homes: what does not live at home, for move-cell" {
 	cells
 	rmq-send one.at.a x

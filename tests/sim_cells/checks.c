@@ -44,6 +44,10 @@ struct unit {
 	unsigned holder;
 	bool going; /* between GONE and OPEN, with this token */
 	uint8_t token[CELL_TOKEN_SIZE];
+	uint32_t moves;		    /* so far */
+	uint32_t came[WORLD_CELLS]; /* the last one that brought it to that cell; 0: none */
+	uint32_t leads
+	    [WORLD_CELLS]; /* the one that the cell's place AWAY stands for; 0: it has none */
 };
 
 /* What a cell's numbers of queues mean, and which leases are in which. */
@@ -533,6 +537,20 @@ static void check_copied(struct reading *r, struct model *q, const struct event_
 	}
 }
 
+/*
+ * A cell that the queue has left leads on to another one: to where a later move has taken it, or the way would
+ * not come to an end.
+ */
+static void apply_followed(
+    struct reading *r, struct unit *u, const char *name, const struct event_placed *e)
+{
+	const struct daemon *to = cell_named(r->w, e->cell);
+	if (!to || u->came[to->number] <= u->leads[r->d->number])
+		FAIL(r, "%s is made to lead to cell %.*s, to which it came by no later move",
+		    name, (int)e->cell.len, (const char *)e->cell.data);
+	u->leads[r->d->number] = u->came[to->number];
+}
+
 static void apply_placed(struct reading *r, const struct event_placed *e)
 {
 	struct model *q = model_named(r->c, r->d->number, e->name);
@@ -541,6 +559,10 @@ static void apply_placed(struct reading *r, const struct event_placed *e)
 	struct unit *u = &r->c->units[q->unit];
 	bool here = u->held && u->holder == r->d->number;
 	trace("placed", r->d->number, q->unit, e->state, 0);
+	if (e->state == PLACE_AWAY && u->leads[r->d->number] > 0) {
+		apply_followed(r, u, q->name, e);
+		return;
+	}
 	if (e->state == PLACE_AWAY) {
 		if (u->held && !here)
 			FAIL(r, "%s is let go, and lives in cell %s", q->name,
@@ -550,8 +572,11 @@ static void apply_placed(struct reading *r, const struct event_placed *e)
 		check_copied(r, &q[1], e);
 		u->held = false;
 		u->going = true;
+		u->leads[r->d->number] = ++u->moves;
 		return;
 	}
+	u->leads[r->d->number] = 0;
+	u->came[r->d->number] = u->moves;
 	if (here)
 		return;
 	if (u->held)

@@ -4,6 +4,7 @@
 #include "cell.h"
 #include "checks.h"
 
+#include "core/base/cells.h"
 #include "core/client/mover.h"
 
 #include <assert.h>
@@ -17,6 +18,7 @@ struct moves {
 	struct end x, y;
 	unsigned queue, from, to;
 	unsigned follows;
+	bool shortens; /* the way from `from` to `to` */
 };
 
 void movers_start(struct actor *a)
@@ -66,10 +68,11 @@ static void begin(struct actor *a)
 	uint8_t token[CELL_TOKEN_SIZE];
 	store_u64(token, prng_next(&a->w->prng));
 	store_u64(token + 8, prng_next(&a->w->prng));
-	mover_begin(a->moves->mover, now(a), a->moves->x.client, a->moves->y.client, token);
+	(a->moves->shortens ? mover_shorten : mover_begin)(
+	    a->moves->mover, now(a), a->moves->x.client, a->moves->y.client, token);
 }
 
-void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to)
+static void start(struct actor *a, unsigned queue, unsigned from, unsigned to, bool shortens)
 {
 	struct moves *m = a->moves;
 	const struct mover_config config = {.queue = world_queue(a->w, queue),
@@ -80,10 +83,34 @@ void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to)
 	m->to = to;
 	m->mover = mover_new(&config);
 	assert(m->mover);
-	trace("mover", a->number, queue, from, to);
+	m->shortens = shortens;
+	trace(shortens ? "mover shortens" : "mover", a->number, queue, from, to);
 	open_end(a, &m->x, from, MOVER_X);
 	open_end(a, &m->y, to, MOVER_Y);
 	begin(a);
+}
+
+void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to)
+{
+	start(a, queue, from, to, false);
+}
+
+/* Once it has moved, the way from home is made shorter, as rmq-queue does. */
+static void shorten_home(struct actor *a)
+{
+	struct moves *m = a->moves;
+	static struct cells list;
+	const char *why;
+	uint32_t home = CELLS_NONE;
+	if (!a->w->unlisted && !cells_parse(&list, slice_str(a->w->list), &why))
+		home = cells_home(&list, world_queue(a->w, m->queue));
+	struct daemon *d =
+	    home == CELLS_NONE ? NULL : cell_named(a->w, cells_name(&list, home));
+	unsigned queue = m->queue, from = m->from, to = m->to;
+	bool moved = !m->shortens;
+	end(a);
+	if (moved && d && d->number != from && d->number != to)
+		start(a, queue, d->number, to, true);
 }
 
 /* It goes on where the queue is. */
@@ -128,14 +155,17 @@ static void ended(struct actor *a)
 		begin(a);
 		break;
 	case MOVER_ELSEWHERE:
-		follow(a);
+		if (m->shortens)
+			end(a);
+		else
+			follow(a);
 		break;
 	case MOVER_FAILED:
 		fails(a);
 		end(a);
 		break;
 	default:
-		end(a);
+		shorten_home(a);
 	}
 }
 
@@ -152,7 +182,13 @@ void movers_step(struct actor *a)
 		if (holder == WORLD_CELLS || (!w->unlisted && prng_chance(p, 100)))
 			holder = (unsigned)prng_below(p, w->cells_count);
 		m->follows = 0;
-		if (holder != to)
+		/* Whoever shortens a way may be wrong about where it is to end. */
+		bool shortens = prng_chance(p, 300);
+		if (shortens && prng_chance(p, 500))
+			holder = (unsigned)prng_below(p, w->cells_count);
+		if (holder != to && shortens)
+			start(a, queue, to, holder, true);
+		else if (holder != to)
 			movers_move(a, queue, holder, to);
 	}
 	if (!m->mover)

@@ -93,8 +93,13 @@ static void answer(struct fake *f, unsigned type, unsigned step, uint64_t n, str
 
 static void on_move_out(struct fake *f, const struct wire_move_out *m)
 {
-	static const char *const steps[] = {"?", "HOLD", "FREEZE", "LET_GO", "GONE"};
-	tell("%c %s%s; ", f->name, steps[m->step], m->token.data[0] == 'T' ? "" : " other");
+	static const char *const steps[] = {"?", "HOLD", "FREEZE", "LET_GO", "GONE", "FOLLOW"};
+	struct slice was;
+	tell("%c %s%s", f->name, steps[m->step], m->token.data[0] == 'T' ? "" : " other");
+	if (tags_find(m->tags, MOVE_OUT_TAG_WAS, &was))
+		tell(" %.*s to %.*s", (int)was.len, (const char *)was.data, (int)m->cell.len,
+		    (const char *)m->cell.data);
+	tell("; ");
 	if (m->step == MOVE_OUT_FREEZE && f->comes > 0) {
 		f->seqs[f->count++] = f->comes;
 		f->comes = 0;
@@ -132,6 +137,12 @@ static void on_export(struct fake *f, const struct wire_export *m)
 	struct slice data = slice_of("s", 1);
 	if (m->what == WITH_COPY)
 		data = slice_of("LLLLLLLLLLLLLLLL", f->left ? CELL_TOKEN_SIZE : 0);
+	if (f->refuses == WIRE_TYPE_EXPORT && f->moved_to && m->what == WITH_SETTINGS) {
+		tell("%c EXPORT; ", f->name);
+		SAY(f, moved, m->queue, slice_str(f->moved_to),
+		    slice_str(f->moved_token ? f->moved_token : ""), NO_TAGS);
+		return;
+	}
 	if (f->refuses == WIRE_TYPE_EXPORT && f->step == m->what)
 		SAY(f, exported, m->req, m->what, (uint8_t)f->code, 0, 0, NO_TAGS,
 		    slice_of(NULL, 0));
@@ -532,6 +543,71 @@ static void a_promise_that_was_only_remembered_is_asked_for_anew(void **state)
 	assert_story("X HOLD; Y BEGIN T; " UNDONE);
 }
 
+static void shorten(const char *to, const char *was)
+{
+	refuse(&x, WIRE_TYPE_EXPORT, 0, RMQ_E_ELSEWHERE);
+	x.moved_to = to;
+	x.moved_token = was;
+	mover_shorten(mover, NOW(now), x.client, y.client, token);
+	go();
+}
+
+#define WAS "WWWWWWWWWWWWWWWW"
+
+/* What is read first may be older than what Y says, never younger. */
+static void a_way_is_made_shorter_once_the_queue_is_known_to_be_there(void **state)
+{
+	(void)state;
+	shorten("c", WAS);
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	assert_true(mover_shortened(mover));
+	assert_story("X EXPORT; Y OPEN T; X FOLLOW " WAS " to b; ");
+}
+
+static void a_way_that_is_short_or_none_stays(void **state)
+{
+	(void)state;
+	shorten("b", WAS);
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	/* By its home alone. */
+	shorten("c", NULL);
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	/* It is there. */
+	x.moved_to = NULL;
+	mover_shorten(mover, NOW(now), x.client, y.client, token);
+	go();
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	assert_false(mover_shortened(mover));
+	/* It comes there. */
+	refuse(&x, WIRE_TYPE_EXPORT, WITH_SETTINGS, RMQ_E_PAUSED);
+	mover_shorten(mover, NOW(now), x.client, y.client, token);
+	go();
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	assert_story("X EXPORT; X EXPORT; ");
+}
+
+static void no_way_is_made_to_where_the_queue_is_not(void **state)
+{
+	static const enum rmq_error codes[] = {RMQ_E_STALE, RMQ_E_ELSEWHERE};
+	(void)state;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		refuse(&y, WIRE_TYPE_MOVE_IN, MOVE_IN_OPEN, codes[i]);
+		shorten("c", WAS);
+		assert_int_equal(mover_state(mover), MOVER_ELSEWHERE);
+		assert_false(mover_shortened(mover));
+		assert_story("X EXPORT; Y OPEN T; ");
+	}
+}
+
+static void a_way_that_cannot_be_made_shorter_is_said(void **state)
+{
+	(void)state;
+	refuse(&y, WIRE_TYPE_MOVE_IN, MOVE_IN_OPEN, RMQ_E_DISK_FULL);
+	shorten("c", WAS);
+	assert_error(RMQ_E_DISK_FULL, "cell b: no");
+	assert_false(mover_shortened(mover));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -552,6 +628,10 @@ int main(void)
 	    TEST(a_copy_whose_mover_has_died_is_opened),
 	    TEST(a_queue_of_another_cell_is_said_to_be_there),
 	    TEST(a_promise_that_was_only_remembered_is_asked_for_anew),
+	    TEST(a_way_is_made_shorter_once_the_queue_is_known_to_be_there),
+	    TEST(a_way_that_is_short_or_none_stays),
+	    TEST(no_way_is_made_to_where_the_queue_is_not),
+	    TEST(a_way_that_cannot_be_made_shorter_is_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

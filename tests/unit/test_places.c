@@ -560,6 +560,8 @@ static void nothing_of_cells_is_written_below_their_level(void **state)
 	refused(RMQ_E_VERSION);
 	move_in(MOVE_IN_BEGIN, IN_Y, TOKEN);
 	refused(RMQ_E_VERSION);
+	move_out(MOVE_OUT_FOLLOW, IN_X, TOKEN);
+	refused(RMQ_E_VERSION);
 }
 
 /* ---- copies ---- */
@@ -824,6 +826,69 @@ static void a_result_and_a_dead_letter_for_another_cell_are_kept_here(void **sta
 
 /* ---- what is known ---- */
 
+static void follow(const char *cell, struct slice was, struct slice token)
+{
+	uint8_t bytes[64];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put(&tags, MOVE_OUT_TAG_WAS, was);
+	INPUT(move_out, NUMBERS, MOVE_OUT_FOLLOW, slice_str(IN_X), slice_str(cell), token,
+	    slice_of(tags.p, tags.len));
+}
+
+static void leads(const char *cell, struct slice token, const char *servers)
+{
+	send(IN_X, 0, NO_TAGS);
+	moved(IN_X, cell, token, servers);
+	refused(RMQ_E_ELSEWHERE);
+}
+
+/* Whoever read another token read another place, which may be a later one. */
+static void a_place_leads_on_to_another_cell_only_if_it_is_what_was_read(void **state)
+{
+	static struct cells three;
+	const char *why;
+	(void)state;
+	assert_int_equal(cells_parse(&three, slice_str("x=h:1;y=h:2;z=h:3"), &why), RMQ_E_OK);
+	broker_cells(w->broker, &three, slice_str("x"));
+	/* It has not left. */
+	sent(IN_X);
+	follow("z", TOKEN, OTHER);
+	done();
+	sent(IN_X);
+	gone(IN_X);
+	follow("z", OTHER, OTHER);
+	done();
+	leads("y", TOKEN, "h:2");
+	follow("x", TOKEN, OTHER);
+	refused(RMQ_E_USAGE);
+	follow("w", TOKEN, OTHER);
+	refused(RMQ_E_USAGE);
+	follow("z", slice_str(""), OTHER);
+	refused(RMQ_E_USAGE);
+	INPUT(move_out, NUMBERS, MOVE_OUT_FOLLOW, slice_str(IN_X), slice_str("z"), OTHER,
+	    NO_TAGS);
+	refused(RMQ_E_USAGE);
+	leads("y", TOKEN, "h:2");
+	follow("z", TOKEN, OTHER);
+	done();
+	leads("z", OTHER, "h:3");
+	/* It is durable, and what comes late does nothing. */
+	crash();
+	broker_cells(w->broker, &three, slice_str("x"));
+	say_hello(3, X);
+	follow("y", TOKEN, TOKEN);
+	done();
+	leads("z", OTHER, "h:3");
+	/* Nor does it once the queue is back. */
+	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+	done();
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	follow("y", OTHER, TOKEN);
+	done();
+	sent(IN_X);
+}
+
 static void the_cells_and_the_places_are_told(void **state)
 {
 	(void)state;
@@ -879,6 +944,7 @@ int main(void)
 	    TEST(what_is_bound_for_a_queue_that_comes_is_bound_to_it),
 	    TEST(a_further_queue_of_another_cell_is_served_by_one_here),
 	    TEST(a_result_and_a_dead_letter_for_another_cell_are_kept_here),
+	    TEST(a_place_leads_on_to_another_cell_only_if_it_is_what_was_read),
 	    TEST(the_cells_and_the_places_are_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,6 +322,7 @@
 	X(HOLD_HANDS_OUT, "what is held to be moved is handed out") \
 	X(HELD_LOSES, "what may be copied already is cancelled and purged") \
 	X(OPEN_ANY, "a copy is opened with another token than its own") \
+	X(FOLLOW_UNASKED, "a way is made to lead to where the queue may be no more") \
 	X(AWAY_FORGOTTEN, "a checkpoint forgets where queues have gone") \
 	X(COPIES_FORGOTTEN, "a checkpoint forgets that a queue is a copy that arrives") \
 	X(BINDINGS_STAY, "what a queue is bound to does not go with it") \
@@ -344,6 +345,8 @@
 	    "nothing_is_made_beside_a_copy") \
 	X(GONE_APART, "that a queue has left is stored before where it is", \
 	    "that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces") \
+	X(FOLLOW_ANY, "a way is made to lead elsewhere though it has changed", \
+	    "a_place_leads_on_to_another_cell_only_if_it_is_what_was_read") \
 	X(OPEN_KEEPS, "a copy that was given up can still be opened", \
 	    "steps_of_who_has_no_copy_are_refused") \
 	X(BEGIN_DROPS, "a copy that begins drops those of others", \

@@ -218,13 +218,18 @@ static const struct guarded guarded[] = {
 #undef X
 };
 
-/* A topic, or the pattern of a subscription, is no queue; and copies are wherever they are. */
+/*
+ * A topic, or the pattern of a subscription, is no queue; copies are wherever they are; and where a queue has gone on to
+ * is told to a cell that it has left.
+ */
 static bool is_exempt(unsigned type, const void *m)
 {
 	if (type == WIRE_TYPE_SEND)
 		return ((const struct wire_send *)m)->flags & SEND_TOPIC;
 	if (type == WIRE_TYPE_EXPORT)
 		return ((const struct wire_export *)m)->what == WITH_COPY;
+	if (type == WIRE_TYPE_MOVE_OUT)
+		return ((const struct wire_move_out *)m)->step == MOVE_OUT_FOLLOW;
 	return type == WIRE_TYPE_SUBSCRIBE &&
 	       ((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL;
 }

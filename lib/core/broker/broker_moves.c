@@ -8,6 +8,15 @@
  * token may open it, so the mover may die in between.
  *
  * What has no name any more is emptied as a queue that is removed, in pieces, also after a restart.
+ *
+ * A cell that a queue has left leads to where it went, and that one on from there.  Each move has a number, could
+ * one count them all: move i goes to one cell, and a place AWAY stands for a move.  A cell's place stands
+ * for the move by which the queue left it last, or a later one; so on the way from place to place the numbers rise, and
+ * it ends.  FOLLOW lets a place stand for a later move, so that the way is shorter.  That must never be
+ * an earlier one, or the way might be a circle, in which the queue is lost: therefore the mover asks in
+ * this order (mover.h): the place here, whose token tells it from any other; whether the queue lives in the other
+ * cell now, by a command, whose answer is durable; and only then FOLLOW, which does nothing if the token has
+ * changed.  A place changes to a later move only, or to HERE, so a FOLLOW that comes late does no harm.
  */
 #include "core/broker/broker_state.h"
 
@@ -336,6 +345,14 @@ static void freeze(struct broker *b, struct move *m)
 
 /* ---- gone ---- */
 
+static bool is_other_cell(const struct broker *b, struct slice cell)
+{
+	if (!name_valid_node(cell))
+		return false;
+	return !b->cells ||
+	       (!slice_eq(cell, b->cell) && cells_find(b->cells, cell) != CELLS_NONE);
+}
+
 static enum rmq_error may_go(const struct broker *b, const struct conn *c,
     const struct wire_move_out *m, const struct unit *u)
 {
@@ -343,9 +360,7 @@ static enum rmq_error may_go(const struct broker *b, const struct conn *c,
 		return RMQ_E_STALE;
 	if (c->move && !c->move->frozen && !RMQ_VARIANT(GONE_UNFROZEN))
 		return RMQ_E_STALE;
-	if (!name_valid_node(m->cell) ||
-	    (b->cells &&
-		(slice_eq(m->cell, b->cell) || cells_find(b->cells, m->cell) == CELLS_NONE)))
+	if (!is_other_cell(b, m->cell))
 		return RMQ_E_USAGE;
 	for (int i = 0; i < UNIT; i++) {
 		const struct queue *q = u->queue[i];
@@ -399,6 +414,29 @@ static enum rmq_error go(struct broker *b, struct conn *c, const struct wire_mov
 		if (u.queue[i])
 			lead_all(b, u.queue[i]);
 	broker_move_end(b, c);
+	return RMQ_E_OK;
+}
+
+/* Answers it, unless it is refused. */
+static enum rmq_error follow(
+    struct broker *b, struct conn *c, const struct wire_move_out *m, char text[TEXT_MAX + 1])
+{
+	const struct place *p = places_find(&b->places, m->queue);
+	struct slice was;
+	enum rmq_error err = may_write(b, m->queue, text);
+	if (err)
+		return err;
+	if (!is_other_cell(b, m->cell) || !tags_find(m->tags, MOVE_OUT_TAG_WAS, &was) ||
+	    was.len != CELL_TOKEN_SIZE)
+		return RMQ_E_USAGE;
+	bool is_still = p && p->state == PLACE_AWAY &&
+			(slice_eq(place_token(p), was) || RMQ_VARIANT(FOLLOW_ANY));
+	broker_name_owner(b, c->session);
+	broker_reserve(b, MOVE_ROOM);
+	if (is_still)
+		broker_emit_placed(b,
+		    &(struct event_placed){PLACE_AWAY, m->queue, m->cell, m->token, NO_TAGS});
+	broker_taken(b, c, m->n);
 	return RMQ_E_OK;
 }
 
@@ -458,12 +496,15 @@ void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_ou
 	case MOVE_OUT_GONE:
 		err = go(b, c, m);
 		break;
+	case MOVE_OUT_FOLLOW:
+		err = follow(b, c, m, text);
+		break;
 	default:
 		err = RMQ_E_VERSION;
 	}
 	if (err)
 		broker_fail_text(b, c, m->n, err, text[0] ? text : error_text(err));
-	else if (m->step != MOVE_OUT_GONE)
+	else if (m->step != MOVE_OUT_GONE && m->step != MOVE_OUT_FOLLOW)
 		broker_taken(b, c, m->n);
 }
 

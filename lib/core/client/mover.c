@@ -32,6 +32,9 @@ enum step {
 	FREEZES,
 	LETS_GO,
 	OPENS,
+	ASKS_WAY, /* of the cell whose way is made shorter */
+	IS_THERE, /* whether it lives in Y */
+	SHORTENS,
 	UNDOES
 };
 
@@ -89,6 +92,7 @@ struct mover {
 	size_t cell_len;
 	uint8_t moved_token[CELL_TOKEN_SIZE];
 	bool has_moved_token;
+	bool shortened;
 	char servers[CELL_SERVERS_MAX];
 	size_t servers_len;
 	uint8_t batch[BATCH_MAX];
@@ -137,13 +141,26 @@ static void move_in(struct mover *m, enum move_in step, const uint8_t *token)
 	m->asking = true;
 }
 
-static void move_out(struct mover *m, enum move_out step)
+static void move_out_tagged(struct mover *m, enum move_out step, struct slice tags)
 {
 	client_move_out(x_of(m), m->now,
 	    &(struct wire_move_out){
-		0, 0, (uint8_t)step, base_of(m), slice_str(m->to), token_of(m), NO_TAGS},
+		0, 0, (uint8_t)step, base_of(m), slice_str(m->to), token_of(m), tags},
 	    (void *)(uintptr_t)m->step);
 	m->asking = true;
+}
+
+static void move_out(struct mover *m, enum move_out step)
+{
+	move_out_tagged(m, step, NO_TAGS);
+}
+
+static void move_out_follow(struct mover *m)
+{
+	uint8_t bytes[4 + CELL_TOKEN_SIZE];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put(&tags, MOVE_OUT_TAG_WAS, slice_of(m->moved_token, sizeof(m->moved_token)));
+	move_out_tagged(m, MOVE_OUT_FOLLOW, slice_of(tags.p, tags.len));
 }
 
 static void export_of(struct mover *m, enum mover_side side, uint8_t what)
@@ -251,7 +268,9 @@ static void refused(
 	} else if (m->step == OPENS && elsewhere) {
 		/* Somebody has opened it, and it has gone on from there. */
 		end(m, MOVER_DONE);
-	} else if (m->step == OPENS) {
+	} else if (m->step == IS_THERE && (elsewhere || code == RMQ_E_STALE)) {
+		undo(m, MOVER_ELSEWHERE);
+	} else if (m->step >= OPENS) {
 		fail(m, s, code, text);
 	} else {
 		/*
@@ -293,7 +312,7 @@ static void on_moved(
 	(void)queue;
 	if (s != &m->sides[MOVER_X] || m->step == UNDOES || m->step == ENDED)
 		return;
-	if (m->step != HOLDS) {
+	if (m->step != HOLDS && m->step != ASKS_WAY) {
 		/* X's promise has ended, and another mover has moved it: a command is refused after this. */
 		if (m->req != 0)
 			undo(m, MOVER_AGAIN);
@@ -341,6 +360,13 @@ static void pass_on(struct mover *m, const struct wire_exported *e)
 	    (void *)(uintptr_t)e->data.len);
 }
 
+/* Whether it answers where the way leads: nowhere, if the queue is there, or is to be or to come. */
+static bool says_where(enum rmq_error code)
+{
+	return code == RMQ_E_OK || code == RMQ_E_NO_QUEUE || code == RMQ_E_PAUSED ||
+	       code == RMQ_E_ELSEWHERE;
+}
+
 static void on_exported(void *arg, const struct wire_exported *e, enum rmq_error code)
 {
 	struct side *s = arg;
@@ -350,6 +376,8 @@ static void on_exported(void *arg, const struct wire_exported *e, enum rmq_error
 	m->req = 0;
 	m->more = false;
 	m->absent = code == RMQ_E_NO_QUEUE;
+	if (m->step == ASKS_WAY && says_where(code))
+		return;
 	if (code && !m->absent) {
 		refused(m, s, code, slice_str(error_text(code)));
 	} else if (m->step == FINDS) {
@@ -601,6 +629,20 @@ static bool open_copy(struct mover *m)
 	return true;
 }
 
+/* The other cell has said where it leads. */
+static bool way_known(struct mover *m)
+{
+	bool there = slice_eq(slice_of(m->cell, m->cell_len), slice_str(m->to));
+	if (!m->moved || !m->has_moved_token || there) {
+		end(m, MOVER_DONE);
+		return true;
+	}
+	m->step = IS_THERE;
+	if (!RMQ_VARIANT(FOLLOW_UNASKED))
+		move_in(m, MOVE_IN_OPEN, m->token);
+	return true;
+}
+
 /* The answer that `step` waited for is here.  False: it waits for something else. */
 static bool go_on(struct mover *m)
 {
@@ -644,6 +686,16 @@ static bool go_on(struct mover *m)
 		return true;
 	case LETS_GO:
 		return open_copy(m);
+	case ASKS_WAY:
+		return way_known(m);
+	case IS_THERE:
+		m->step = SHORTENS;
+		move_out_follow(m);
+		return true;
+	case SHORTENS:
+		m->shortened = true;
+		end(m, MOVER_DONE);
+		return true;
 	case OPENS:
 		end(m, MOVER_DONE);
 		return true;
@@ -695,7 +747,7 @@ struct client_host mover_host(struct mover *m, enum mover_side side)
 	    .fatal = on_fatal};
 }
 
-void mover_begin(struct mover *m, struct mono_time now, struct client *x, struct client *y,
+static void start(struct mover *m, struct mono_time now, struct client *x, struct client *y,
     const uint8_t *token)
 {
 	assert(m->step == ENDED);
@@ -704,6 +756,7 @@ void mover_begin(struct mover *m, struct mono_time now, struct client *x, struct
 	memcpy(m->token, token, sizeof(m->token));
 	m->now = m->progress = now;
 	m->begun = m->held = m->frozen = m->moved = m->absent = m->asking = false;
+	m->shortened = false;
 	m->unit = 0;
 	m->req = 0;
 	m->ahead = 0;
@@ -715,7 +768,22 @@ void mover_begin(struct mover *m, struct mono_time now, struct client *x, struct
 	memset(m->next, 0, sizeof(m->next));
 	m->gone = MOVER_STAYS;
 	m->code = RMQ_E_OK;
+}
+
+void mover_begin(struct mover *m, struct mono_time now, struct client *x, struct client *y,
+    const uint8_t *token)
+{
+	start(m, now, x, y, token);
 	find(m);
+}
+
+void mover_shorten(struct mover *m, struct mono_time now, struct client *p, struct client *y,
+    const uint8_t *token)
+{
+	start(m, now, p, y, token);
+	m->step = ASKS_WAY;
+	m->from = 0;
+	export_of(m, MOVER_X, WITH_SETTINGS);
 }
 
 void mover_turn(struct mover *m, struct mono_time now)
@@ -747,6 +815,11 @@ enum rmq_error mover_error(const struct mover *m, struct slice *text, enum mover
 enum mover_gone mover_gone(const struct mover *m)
 {
 	return m->gone;
+}
+
+bool mover_shortened(const struct mover *m)
+{
+	return m->shortened;
 }
 
 struct slice mover_elsewhere(const struct mover *m, struct slice *servers)

@@ -17,6 +17,17 @@
  * The copy is dropped whenever X has certainly not let go.  If that is not known, or a mover has died after
  * it, whoever asks X is told the token and opens the copy: begun anew, a mover does no more than that.
  *
+ * Where the queue was before leads on from cell to cell, so that each client would go all that way, and no cell on
+ * it could ever be taken away.  mover_shorten() makes one of them, P, lead straight to Y:
+ *
+ *	P is asked where it leads: a cell other than Y, with a token that tells this answer from any later one
+ *	Y OPEN, with a new token, which does nothing but confirm that the queue lives there now, durably
+ *	P FOLLOW: it leads to Y from now on, if it still has that token
+ *
+ * In this order alone it never leads back to where the queue was earlier (broker_moves.c).  The new
+ * token opens nothing at Y, as the copy is open there.  If the queue moves on meanwhile, P leads to Y and that
+ * goes on from there.  A mover that dies between leaves P as it is, or leads it.
+ *
  * The host makes both clients with mover_host(), runs them, calls mover_turn() after each turn of theirs, and
  * keeps them until mover_state() is no longer MOVER_GOES.  It asks the core for nothing else: no clock,
  * descriptor or random number is here.
@@ -51,6 +62,14 @@ struct client_host mover_host(struct mover *m, enum mover_side side);
 void mover_begin(struct mover *m, struct mono_time now, struct client *x, struct client *y,
     const uint8_t *token);
 
+/*
+ * Makes the way from another cell shorter, once no move is under way; the side MOVER_X is that cell.  MOVER_DONE: it leads
+ * straight to Y, or nowhere; MOVER_ELSEWHERE: the queue does not live in Y, or has never come there.  token:
+ * as above, a new one.
+ */
+void mover_shorten(struct mover *m, struct mono_time now, struct client *p, struct client *y,
+    const uint8_t *token);
+
 void mover_turn(struct mover *m, struct mono_time now);
 /* Milliseconds from now until mover_turn() has something to do; CLIENT_FOREVER: it has no timer. */
 uint64_t mover_due_ms(const struct mover *m, struct mono_time now);
@@ -70,6 +89,9 @@ enum rmq_error mover_error(const struct mover *m, struct slice *text, enum mover
 /* Whether X has let go; of one that has not it is as if nothing had been. */
 enum mover_gone { MOVER_STAYS, MOVER_UNKNOWN, MOVER_GONE };
 enum mover_gone mover_gone(const struct mover *m);
+
+/* Of mover_shorten(): whether the way was longer. */
+bool mover_shortened(const struct mover *m);
 
 /* The cell that X named, and its servers as told (maybe none).  Borrowed. */
 struct slice mover_elsewhere(const struct mover *m, struct slice *servers);

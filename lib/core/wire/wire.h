@@ -219,8 +219,17 @@ enum { KV_IF_VERSION = 1 };
  * Moving a queue, and those that go with it (cells.h), to another cell: the steps where it lives.  HOLD: nothing
  * of it is handed out any more, as long as this connection lasts.  FREEZE: nothing comes to it either.
  * LET_GO: all as before.  GONE: it has gone to `cell`, where `token` opens it: only by who froze it.
+ * FOLLOW: it has gone on to `cell`: if its place here is still AWAY with the token MOVE_OUT_TAG_WAS, it is
+ * AWAY to that cell, with `token`; else nothing.
  */
-enum move_out { MOVE_OUT_HOLD = 1, MOVE_OUT_FREEZE = 2, MOVE_OUT_LET_GO = 3, MOVE_OUT_GONE = 4 };
+enum move_out {
+	MOVE_OUT_HOLD = 1,
+	MOVE_OUT_FREEZE = 2,
+	MOVE_OUT_LET_GO = 3,
+	MOVE_OUT_GONE = 4,
+	MOVE_OUT_FOLLOW = 5
+};
+#define MOVE_OUT_TAG_WAS 2
 #define WIRE_MOVE_OUT(F) \
 	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, cell) F(str, token) \
 	F(tags, tags)
@@ -864,6 +873,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(ARRIVE, PEEKED_TAG_WALL, wall) \
 	X(ARRIVE, PEEKED_TAG_EXPIRE, expire) \
 	X(ARRIVE, PEEKED_TAG_LEFT, left) \
+	X(MOVE_OUT, MOVE_OUT_TAG_WAS, was) \
 	X(MOVED, MOVED_TAG_SERVERS, servers)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
