@@ -331,12 +331,13 @@
 	X(FROZEN_TAKES, "a queue that is frozen takes messages") \
 	X(HOLD_SHARED, "two hold a queue at once") \
 	X(FURTHER_HERE, "what is for a queue elsewhere makes one here") \
-	X(ROAMS_EARLY, "a client goes on elsewhere before all that it sent is answered") \
 	X(MOVER_UNFROZEN, "a mover copies the rest before it freezes the queue") \
 	X(FORWARD_EARLY, "what is for a queue elsewhere is settled before it is stored there")
 
 /* Those of many cells that a unit test finds, which is named with each: see tests/unit/run. */
 #define RMQ_UNIT_VARIANTS(X) \
+	X(ROAMS_EARLY, "a client goes on elsewhere before all that it sent is answered", \
+	    "it_stays_until_all_that_flew_is_answered") \
 	X(MOVER_UNWAITING, "a mover copies while messages are leased", \
 	    "it_waits_until_nothing_is_leased") \
 	X(GONE_LEASED, "a queue is let go while messages of it are leased", \
