@@ -443,7 +443,7 @@ static void check(struct pg_session *s)
 	s->facts = NULL;
 	if (s->server.durability == PG_ASYNC && !s->allow_async) {
 		snprintf(text, sizeof(text),
-		    "a commit does not wait for a standby: %s (see --allow-async)", why);
+		    "%s: commits wait for no standby (see --allow-async)", why);
 		pg_session_end(s, text);
 	} else if (!PQenterPipelineMode(s->conn)) {
 		end_by_libpq(s);
