@@ -477,7 +477,8 @@ struct request *client_request_new(struct client *c, struct slice name)
 		assert(++r < c->requests + REQUESTS_MAX);
 	assert(name.len <= sizeof(r->name));
 	*r = (struct request){.req = ++c->next_req};
-	memcpy(r->name, name.data, name.len);
+	if (name.len > 0)
+		memcpy(r->name, name.data, name.len);
 	r->name_len = name.len;
 	return r;
 }
