@@ -428,10 +428,7 @@ uint32_t client_places(
     struct client *c, struct mono_time now, struct slice after, uint32_t limit)
 {
 	struct request *r = client_request_new(c, slice_of(NULL, 0));
-	assert(after.len <= sizeof(r->after));
-	if (after.len > 0)
-		memcpy(r->after, after.data, after.len);
-	r->after_len = after.len;
+	client_request_after(r, after);
 	r->limit = limit;
 	return ask(c, now, r, ASKS_PLACES);
 }
@@ -479,8 +476,7 @@ void client_on_place_is(struct client *c, struct mono_time now, const struct wir
 	}
 	c->progress = now;
 	/* Where to go on, should the connection be lost. */
-	memcpy(r->after, m->name.data, m->name.len);
-	r->after_len = m->name.len;
+	client_request_after(r, m->name);
 	r->limit -= r->limit > 0;
 	if (c->host.place_is)
 		c->host.place_is(c->host.arg, m);
@@ -495,9 +491,7 @@ void client_on_places_end(
 	c->progress = now;
 	/* The daemon has not looked at all of them. */
 	if (m->more && r->limit > 0 && m->after.len <= sizeof(r->after)) {
-		if (m->after.len > 0)
-			memcpy(r->after, m->after.data, m->after.len);
-		r->after_len = m->after.len;
+		client_request_after(r, m->after);
 		r->sent = false;
 		return;
 	}

@@ -483,13 +483,19 @@ struct request *client_request_new(struct client *c, struct slice name)
 	return r;
 }
 
+void client_request_after(struct request *r, struct slice after)
+{
+	assert(after.len <= sizeof(r->after));
+	if (after.len > 0)
+		memcpy(r->after, after.data, after.len);
+	r->after_len = after.len;
+}
+
 uint32_t client_list(struct client *c, struct mono_time now, struct slice after,
     struct slice glob, uint32_t limit)
 {
 	struct request *r = client_request_new(c, glob);
-	assert(after.len <= sizeof(r->after));
-	memcpy(r->after, after.data, after.len);
-	r->after_len = after.len;
+	client_request_after(r, after);
 	r->limit = limit;
 	client_note_asking(c, now);
 	return r->req;
@@ -501,7 +507,7 @@ uint32_t client_transfer(struct client *c, struct mono_time now, struct slice qu
 {
 	struct request *r = client_request_new(c, queue);
 	struct writer w = writer_of(malloc(count * SEQ_RANGE_SIZE), count * SEQ_RANGE_SIZE);
-	assert(count > 0 && count <= TRANSFER_RANGES_MAX && target.len <= sizeof(r->after));
+	assert(count > 0 && count <= TRANSFER_RANGES_MAX);
 	if (!w.p) {
 		client_give_up_memory(c);
 		return r->req;
@@ -512,9 +518,7 @@ uint32_t client_transfer(struct client *c, struct mono_time now, struct slice qu
 	r->ranges_len = w.len;
 	r->flags = flags;
 	r->limit = most;
-	if (target.len > 0)
-		memcpy(r->after, target.data, target.len);
-	r->after_len = target.len;
+	client_request_after(r, target);
 	client_note_asking(c, now);
 	return r->req;
 }
@@ -557,10 +561,7 @@ uint32_t client_history(struct client *c, struct mono_time now, struct slice que
     uint64_t seq, struct slice place)
 {
 	struct request *r = client_request_new(c, queue);
-	assert(place.len <= sizeof(r->after));
-	if (place.len > 0)
-		memcpy(r->after, place.data, place.len);
-	r->after_len = place.len;
+	client_request_after(r, place);
 	r->history = true;
 	r->from = seq;
 	client_note_asking(c, now);
@@ -571,9 +572,7 @@ uint32_t client_position(
     struct client *c, struct mono_time now, struct slice queue, struct slice name)
 {
 	struct request *r = client_request_new(c, queue);
-	assert(name.len <= sizeof(r->after));
-	memcpy(r->after, name.data, name.len);
-	r->after_len = name.len;
+	client_request_after(r, name);
 	r->position = true;
 	client_note_asking(c, now);
 	return r->req;
@@ -636,8 +635,7 @@ void client_on_listed(struct client *c, struct mono_time now, const struct wire_
 	}
 	c->progress = now;
 	/* Where to go on, should the connection be lost. */
-	memcpy(r->after, m->queue.data, m->queue.len);
-	r->after_len = m->queue.len;
+	client_request_after(r, m->queue);
 	r->limit -= r->limit > 0;
 	if (c->host.listed)
 		c->host.listed(c->host.arg, m);
@@ -649,9 +647,7 @@ static bool bindings_at(struct request *r, struct slice after, struct slice patt
 	if (!r || !r->bindings || after.len > sizeof(r->after) ||
 	    pattern.len > sizeof(r->pattern))
 		return false;
-	if (after.len > 0)
-		memcpy(r->after, after.data, after.len);
-	r->after_len = after.len;
+	client_request_after(r, after);
 	if (pattern.len > 0)
 		memcpy(r->pattern, pattern.data, pattern.len);
 	r->pattern_len = pattern.len;
@@ -693,9 +689,7 @@ void client_on_list_at(struct client *c, struct mono_time now, const struct wire
 	if (!r || m->after.len > sizeof(r->after))
 		return;
 	c->progress = now;
-	if (m->after.len > 0)
-		memcpy(r->after, m->after.data, m->after.len);
-	r->after_len = m->after.len;
+	client_request_after(r, m->after);
 	r->cut = true;
 }
 

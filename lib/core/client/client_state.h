@@ -287,6 +287,8 @@ struct request *client_request_new(struct client *c, struct slice name);
 /* NULL: there is none of that number. */
 struct request *client_request_find(struct client *c, uint32_t req);
 void client_request_end(struct request *r);
+/* Its `after` is this, which fits. */
+void client_request_after(struct request *r, struct slice after);
 /* What the session holds is given back: the host is told. */
 void client_end_attached(struct client *c);
 
