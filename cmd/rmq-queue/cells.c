@@ -211,10 +211,10 @@ enum rmq_error cells_bindings(struct cells_asked *c, const char *queue)
 static enum rmq_error bind_away(struct cells_asked *c, uint32_t i, enum wire_type type,
     const char *queue, const char *pattern)
 {
-	char away[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	char away[AWAY_NAME_MAX];
 	struct admin *a = &c->admins[i];
 	struct slice name = cells_name(c->list, i);
-	snprintf(away, sizeof(away), "%s" NAME_AWAY_SUFFIX, queue);
+	(void)cells_away_name(slice_str(queue), away);
 	enum rmq_error err =
 	    admin_bind(a, type, away, pattern, type == WIRE_TYPE_BIND ? BIND_CREATE : 0);
 	a->code = RMQ_E_OK;
@@ -236,11 +236,11 @@ static void on_away_bound(void *arg, struct slice queue, struct slice pattern)
 /* All that is bound for it there. */
 static enum rmq_error unbind_away(struct cells_asked *c, uint32_t i, const char *queue)
 {
-	char away[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	char away[AWAY_NAME_MAX];
 	struct admin *a = &c->admins[i];
 	struct text patterns = {0};
 	enum rmq_error err = RMQ_E_OK;
-	snprintf(away, sizeof(away), "%s" NAME_AWAY_SUFFIX, queue);
+	(void)cells_away_name(slice_str(queue), away);
 	a->bound = on_away_bound;
 	a->arg = &patterns;
 	if (admin_bindings(a, away) == RMQ_E_NO_QUEUE)
@@ -432,8 +432,9 @@ static enum rmq_error list_cells(struct cells_asked *c, struct table *table, str
 	return a->code;
 }
 
+/* What a cell says of a queue: `of`: its home, or where it has gone. */
 struct place_row {
-	struct slice queue, cell, home;
+	struct slice queue, cell, of;
 };
 
 static const char *place_column(unsigned column)
@@ -445,15 +446,11 @@ static const char *place_column(unsigned column)
 static enum table_kind put_place(struct text *out, unsigned column, const void *row)
 {
 	const struct place_row *r = row;
-	text_put_slice(out, column == 0 ? r->queue : column == 1 ? r->cell : r->home);
+	text_put_slice(out, column == 0 ? r->queue : column == 1 ? r->cell : r->of);
 	return TABLE_TEXT;
 }
 
 const struct table_columns columns_of_places = {3, place_column, put_place};
-
-struct way_row {
-	struct slice queue, cell, to;
-};
 
 static const char *way_column(unsigned column)
 {
@@ -461,14 +458,7 @@ static const char *way_column(unsigned column)
 	return names[column];
 }
 
-static enum table_kind put_way(struct text *out, unsigned column, const void *row)
-{
-	const struct way_row *r = row;
-	text_put_slice(out, column == 0 ? r->queue : column == 1 ? r->cell : r->to);
-	return TABLE_TEXT;
-}
-
-const struct table_columns columns_of_ways = {3, way_column, put_way};
+const struct table_columns columns_of_ways = {3, way_column, put_place};
 
 struct placing {
 	struct cells_asked *cells;
@@ -484,14 +474,14 @@ static void on_place(void *arg, const struct wire_place_is *p)
 	uint32_t home = cells_home(list, p->name);
 	struct place_row row = {p->name, to->cells->main->cell,
 	    home == CELLS_NONE ? slice_of("", 0) : cells_name(list, home)};
-	if (p->state == PLACE_HERE && !slice_eq(row.cell, row.home))
+	if (p->state == PLACE_HERE && !slice_eq(row.cell, row.of))
 		table_row(to->table, to->out, &row);
 }
 
 static void on_way(void *arg, const struct wire_place_is *p)
 {
 	struct placing *to = arg;
-	struct way_row row = {p->name, to->cells->main->cell, p->cell};
+	struct place_row row = {p->name, to->cells->main->cell, p->cell};
 	if (p->state == PLACE_AWAY)
 		table_row(to->table, to->out, &row);
 }

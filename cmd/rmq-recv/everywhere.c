@@ -130,10 +130,10 @@ static enum rmq_error find(const struct recv_options *o, const struct spread *ce
 static enum rmq_error bind_others(const struct recv_options *o, const struct spread *cells,
     uint32_t home, struct question *all, struct reason *why)
 {
-	char away[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	char away[AWAY_NAME_MAX];
 	enum rmq_error err = RMQ_E_OK;
 	uint32_t count = 0;
-	snprintf(away, sizeof(away), "%s" NAME_AWAY_SUFFIX, o->queue);
+	(void)cells_away_name(slice_str(o->queue), away);
 	for (uint32_t i = 0; i < cells->cells.count && !err; i++) {
 		struct slice name = cells_name(&cells->cells, i);
 		struct client_io_cell cell = {

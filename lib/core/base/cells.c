@@ -25,6 +25,14 @@ bool cells_is_away(struct slice name)
 	return ends_in(name, NAME_AWAY_SUFFIX);
 }
 
+struct slice cells_away_name(struct slice name, char away[AWAY_NAME_MAX])
+{
+	assert(name.len <= NAME_FULL_MAX);
+	int len = snprintf(away, AWAY_NAME_MAX, "%.*s%s", (int)name.len,
+	    (const char *)name.data, NAME_AWAY_SUFFIX);
+	return slice_of(away, (size_t)len);
+}
+
 struct slice cells_away_for(struct slice name)
 {
 	assert(cells_is_away(name));

@@ -63,6 +63,9 @@ struct slice cells_base(struct slice name);
 
 /* Whether it is the queue that holds what is for a queue of another cell: it ends in ".away". */
 bool cells_is_away(struct slice name);
+/* The name of that queue, for one of a valid name; a NUL is after it.  It may be too long for a name. */
+#define AWAY_NAME_MAX (NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX))
+struct slice cells_away_name(struct slice name, char away[AWAY_NAME_MAX]);
 /* The name without that end. */
 struct slice cells_away_for(struct slice name);
 

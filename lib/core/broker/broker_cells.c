@@ -94,9 +94,7 @@ struct slice broker_target(const struct broker *b, struct slice name, char away[
 	struct whereabouts w = broker_where(b, name);
 	if ((w.here && !w.comes) || RMQ_VARIANT(FURTHER_HERE))
 		return name;
-	int len = snprintf(away, AWAY_NAME_MAX, "%.*s%s", (int)name.len,
-	    (const char *)name.data, NAME_AWAY_SUFFIX);
-	return slice_of(away, (size_t)len);
+	return cells_away_name(name, away);
 }
 
 struct queue_settings broker_settings_for(struct slice name)

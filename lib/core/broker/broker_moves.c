@@ -125,9 +125,7 @@ static struct unit unit_of(const struct broker *b, struct slice base, struct sli
 static struct queue *away_of(const struct broker *b, struct slice base)
 {
 	char name[AWAY_NAME_MAX];
-	int len = snprintf(name, sizeof(name), "%.*s%s", (int)base.len, (const char *)base.data,
-	    NAME_AWAY_SUFFIX);
-	return broker_queue_named(b, slice_of(name, (size_t)len));
+	return broker_queue_named(b, cells_away_name(base, name));
 }
 
 static void bind(struct broker *b, const struct queue *q, struct slice pattern, bool no_more)
@@ -174,9 +172,7 @@ static void bind_away(struct broker *b, struct slice base, const struct queue *q
 	if (!q || RMQ_VARIANT(BINDINGS_STAY) || (!away && q->bindings_count == 0))
 		return;
 	if (!away) {
-		int len = snprintf(name, sizeof(name), "%.*s%s", (int)base.len,
-		    (const char *)base.data, NAME_AWAY_SUFFIX);
-		struct slice is = slice_of(name, (size_t)len);
+		struct slice is = cells_away_name(base, name);
 		struct queue_settings s = broker_settings_for(is);
 		broker_reserve(b, BIND_ROOM);
 		away = broker_queue_make_as(b, is, &s, q->maker);

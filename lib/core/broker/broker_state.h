@@ -873,7 +873,6 @@ struct whereabouts broker_where(const struct broker *b, struct slice name);
  * The name of the queue here that takes what is for `name`: itself, or if that lives elsewhere the one for
  * other cells, in `away`, which may have no valid name.
  */
-#define AWAY_NAME_MAX (NAME_FULL_MAX + 8)
 struct slice broker_target(const struct broker *b, struct slice name, char away[AWAY_NAME_MAX]);
 /* Whether the queue of that name in `away` is made whatever was asked for: it is one for other cells. */
 static inline bool broker_is_diverted(struct slice name, struct slice target)
