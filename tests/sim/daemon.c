@@ -10,9 +10,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Bytes that wait in a connection before deliveries are pulled no more. */
-#define OUT_MAX 200000
-
 /* ---- the core's host ---- */
 
 /* How many bytes of new messages a payload holds; notes the newest SEND. */
@@ -299,29 +296,6 @@ bool daemon_past(const struct daemon *d)
 
 /* ---- a turn ---- */
 
-/* Whether a frame, or what is none, has arrived: a piece of one is nothing to do. */
-static bool frame_arrived(const struct link *l)
-{
-	struct frame f;
-	size_t used;
-	return frame_parse(bytes_all(&l->up.arrived), &f, &used) || used > 0;
-}
-
-/* Whether the client's end is there, after all that was taken; it may have cut a frame. */
-static bool end_arrived(const struct link *l)
-{
-	return l->up.closed && bytes_all(&l->up.flight).len == 0 && !frame_arrived(l);
-}
-
-static bool link_ready(const struct link *l)
-{
-	if (l->daemon_closed)
-		return false;
-	bool reads = broker_owed(l->daemon->broker, l->id) <= OWED_MAX;
-	return !l->accepted || (reads && frame_arrived(l)) || end_arrived(l) ||
-	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
-}
-
 uint64_t daemon_due(const struct daemon *d)
 {
 	uint64_t ms = d->up && !d->waits ? broker_due_ms(d->broker) : UINT64_MAX;
@@ -337,7 +311,7 @@ bool daemon_ready(const struct daemon *d)
 	    broker_listens(d->broker))
 		return true;
 	for (size_t i = 0; i < w->net.count; i++)
-		if (w->net.links[i]->daemon == d && link_ready(w->net.links[i]))
+		if (w->net.links[i]->daemon == d && net_ready(w->net.links[i], d->broker))
 			return true;
 	return false;
 }
@@ -461,7 +435,7 @@ static void take_end(struct link *l)
 {
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
-	if (!l->down.closed && !end_arrived(l))
+	if (!l->down.closed && !net_end_arrived(l))
 		return;
 	trace("disconnect", l->id, l->session, l->died_session, 0);
 	ephemerals_left(l);
@@ -544,7 +518,7 @@ static void pull(struct link *l)
 	struct world *w = l->daemon->w;
 	struct broker *b = l->daemon->broker;
 	struct delivery d;
-	while (bytes_all(&l->down.flight).len < OUT_MAX) {
+	while (bytes_all(&l->down.flight).len < NET_OUT_MAX) {
 		struct delivery_cursor c;
 		struct delivery_frame f;
 		bool skip = false;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/broker/broker.h"
+
 void bytes_push(struct bytes *b, struct slice s)
 {
 	if (s.len == 0)
@@ -151,4 +153,27 @@ void net_sweep(struct net *n)
 			n->links[kept++] = l;
 	}
 	n->count = kept;
+}
+
+/* Whether a frame, or what is none, has arrived: a piece of one is nothing to do. */
+static bool frame_arrived(const struct link *l)
+{
+	struct frame f;
+	size_t used;
+	return frame_parse(bytes_all(&l->up.arrived), &f, &used) || used > 0;
+}
+
+bool net_end_arrived(const struct link *l)
+{
+	return l->up.closed && bytes_all(&l->up.flight).len == 0 && !frame_arrived(l);
+}
+
+bool net_ready(const struct link *l, struct broker *b)
+{
+	if (l->daemon_closed)
+		return false;
+	bool reads = broker_owed(b, l->id) <= OWED_MAX;
+	return !l->accepted || (reads && frame_arrived(l)) || net_end_arrived(l) ||
+	       (l->deliverable && bytes_all(&l->down.flight).len < NET_OUT_MAX) ||
+	       l->down.closed;
 }

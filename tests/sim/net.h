@@ -33,6 +33,7 @@ struct stream {
 	bool closed;	      /* nothing more will be written */
 };
 
+struct broker;
 struct daemon;
 struct told;
 
@@ -91,5 +92,12 @@ void net_move_all(struct net *n, uint64_t now_ms);
 void net_break(struct link *l, struct prng *p);
 /* Forgets connections that both sides have left. */
 void net_sweep(struct net *n);
+
+/* Bytes that wait in a connection before deliveries are pulled no more. */
+#define NET_OUT_MAX 200000
+/* Whether the client's end is there, after all that the daemon took; it may have cut a frame. */
+bool net_end_arrived(const struct link *l);
+/* Whether the daemon of this core has something to do with it. */
+bool net_ready(const struct link *l, struct broker *b);
 
 #endif

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes that wait in a connection before deliveries are pulled no more. */
-#define OUT_MAX	    200000
 #define ROOM_ENOUGH (1ull << 40)
 #define CELL_NODE   "n1"
 #define CELL_UID    1000
@@ -225,29 +223,6 @@ struct daemon *cell_at(struct world *w, struct slice address)
 
 /* ---- a turn ---- */
 
-/* Whether a frame, or what is none, has arrived: a piece of one is nothing to do. */
-static bool frame_arrived(const struct link *l)
-{
-	struct frame f;
-	size_t used;
-	return frame_parse(bytes_all(&l->up.arrived), &f, &used) || used > 0;
-}
-
-/* Whether the client's end is there, after all that was taken; it may have cut a frame. */
-static bool end_arrived(const struct link *l)
-{
-	return l->up.closed && bytes_all(&l->up.flight).len == 0 && !frame_arrived(l);
-}
-
-static bool link_ready(const struct link *l)
-{
-	if (l->daemon_closed)
-		return false;
-	bool reads = broker_owed(l->daemon->broker, l->id) <= OWED_MAX;
-	return !l->accepted || (reads && frame_arrived(l)) || end_arrived(l) ||
-	       (l->deliverable && bytes_all(&l->down.flight).len < OUT_MAX) || l->down.closed;
-}
-
 uint64_t cell_due(const struct daemon *d)
 {
 	uint64_t ms = d->up ? broker_due_ms(d->broker) : UINT64_MAX;
@@ -262,7 +237,7 @@ bool cell_ready(const struct daemon *d)
 	    broker_listens(d->broker))
 		return true;
 	for (size_t i = 0; i < d->net.count; i++)
-		if (link_ready(d->net.links[i]))
+		if (net_ready(d->net.links[i], d->broker))
 			return true;
 	return false;
 }
@@ -325,7 +300,7 @@ static bool take_frames(struct link *l, bool attentive)
 static void take_end(struct link *l)
 {
 	struct daemon *d = l->daemon;
-	if (!l->down.closed && !end_arrived(l))
+	if (!l->down.closed && !net_end_arrived(l))
 		return;
 	trace("disconnect", d->number, l->id, l->died_session, 0);
 	broker_disconnect(d->broker, l->id);
@@ -402,7 +377,7 @@ static void pull(struct link *l)
 	struct daemon *cell = l->daemon;
 	struct world *w = cell->w;
 	struct delivery d;
-	while (bytes_all(&l->down.flight).len < OUT_MAX) {
+	while (bytes_all(&l->down.flight).len < NET_OUT_MAX) {
 		if (!broker_next_delivery(cell->broker, l->id, &d)) {
 			l->deliverable = false;
 			return;
