@@ -36,7 +36,8 @@ static enum rmq_error keep_text(struct contacts *c, struct slice servers, struct
 	c->text = malloc(servers.len + 1);
 	if (!c->text)
 		return reason_set(why, RMQ_E_LIMIT, "out of memory");
-	memcpy(c->text, servers.data, servers.len);
+	if (servers.len > 0)
+		memcpy(c->text, servers.data, servers.len);
 	c->text[servers.len] = '\0';
 	return RMQ_E_OK;
 }
