@@ -253,31 +253,6 @@ static enum rmq_error unbind_away(struct cells_asked *c, uint32_t i, const char 
 	return err;
 }
 
-enum rmq_error cells_bind_there(struct cells_asked *c, const char *queue, const char *cell)
-{
-	struct admin *a = c->main;
-	struct text patterns = {0};
-	uint32_t i = cells_find(c->list, slice_str(cell));
-	a->bound = on_away_bound;
-	a->arg = &patterns;
-	enum rmq_error err = admin_bindings(a, queue);
-	a->bound = NULL;
-	a->arg = NULL;
-	if (!err && patterns.len > 0 && !c->up[i]) {
-		reach(c, i);
-		while (turn(c, CLIENT_FOREVER))
-			;
-		c->up[i] = !c->admins[i].code;
-		if (!c->up[i])
-			err = admin_fail(
-			    a, c->admins[i].code, "cell %s: %s", cell, c->admins[i].why);
-	}
-	for (size_t at = 0; !err && at < patterns.len; at += strlen(patterns.data + at) + 1)
-		err = bind_away(c, i, WIRE_TYPE_BIND, queue, patterns.data + at);
-	text_deinit(&patterns);
-	return err;
-}
-
 enum rmq_error cells_unbind_away(struct cells_asked *c, const char *queue)
 {
 	enum rmq_error err = RMQ_E_OK;

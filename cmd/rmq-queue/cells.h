@@ -54,10 +54,6 @@ enum rmq_error cells_tell(struct cells_asked *c) __attribute__((warn_unused_resu
 enum rmq_error cells_bind(struct cells_asked *c, enum wire_type type, const char *queue,
     const char *pattern) __attribute__((warn_unused_result));
 
-/* Binds its NAME.away in that cell as the queue is bound where it lives: a cell that came later knows nothing of it. */
-enum rmq_error cells_bind_there(struct cells_asked *c, const char *queue, const char *cell)
-    __attribute__((warn_unused_result));
-
 /* Ends all bindings of the queue's NAME.away, in every cell: the queue is removed. */
 enum rmq_error cells_unbind_away(struct cells_asked *c, const char *queue)
     __attribute__((warn_unused_result));

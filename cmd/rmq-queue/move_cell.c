@@ -268,9 +268,10 @@ static enum rmq_error lead_anew(struct moving *m, enum rmq_error err)
 /* ---- the command ---- */
 
 /* Where it lives: m->from. */
-static enum rmq_error find(struct moving *m, bool *exists)
+static enum rmq_error find(struct moving *m)
 {
-	enum rmq_error err = admin_find(m->admin, m->queue, exists);
+	bool exists;
+	enum rmq_error err = admin_find(m->admin, m->queue, &exists);
 	struct slice cell = client_cell(m->admin->io.client);
 	snprintf(m->from, sizeof(m->from), "%.*s", (int)cell.len, (const char *)cell.data);
 	return err;
@@ -295,11 +296,11 @@ static enum rmq_error lives_there(struct moving *m)
 }
 
 /* Where it lives, or where it is said to, if none finds it. */
-static enum rmq_error find_or_lead(struct moving *m, bool *exists)
+static enum rmq_error find_or_lead(struct moving *m)
 {
 	struct admin *a = m->admin;
 	a->keeps = true;
-	enum rmq_error err = find(m, exists);
+	enum rmq_error err = find(m);
 	a->keeps = false;
 	if (!err)
 		return err;
@@ -311,7 +312,7 @@ static enum rmq_error find_or_lead(struct moving *m, bool *exists)
 enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const char *cell)
 {
 	struct moving m = {.cells = c, .admin = c->main, .queue = queue, .to = cell};
-	bool again = true, exists = false;
+	bool again = true;
 	enum rmq_error err = check_list(c, cell);
 	for (unsigned i = 0; !err && again; i++) {
 		if (i == AGAIN_MAX)
@@ -319,14 +320,10 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 		if (i > 0)
 			err = admin_pause(c->main, AGAIN_MS);
 		if (!err)
-			err = find_or_lead(&m, &exists);
+			err = find_or_lead(&m);
 		c->main->about = queue;
 		if (!err && strcmp(m.from, cell) == 0)
 			return lives_there(&m);
-		/* What is bound there as NAME.away is what the queue will be bound to when it has come. */
-		if (!err && exists && cells_several(c))
-			err = cells_bind_there(c, queue, cell);
-		c->main->about = queue;
 		if (!err)
 			err = attempt(&m, i + 1 == AGAIN_MAX, &again);
 	}

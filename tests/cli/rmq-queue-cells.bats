@@ -465,22 +465,24 @@ jobs.at.b.away	mail.*	b"
 	assert_output "rmq-queue: none.at.a: no such queue"
 }
 
-@test "rmq-queue move-cell: a cell that came after the queue was bound gets the bindings, too" {
-	cells
-	rmq-queue create one.at.a
-	rmq-queue bind one.at.a 'news.#'
-	end_b
-	rm -rf b
-	begin_b
+@test "rmq-queue move-cell: a cell that came later hears all that the queue is bound to" {
+	start_queue a
+	rmq-queue create jobs.at.a
+	rmq-queue bind jobs.at.a 'news.#'
+	rmq-queue bind jobs.at.a 'mail.*'
+	stop_queue
+	LIST="a=unix:$PWD/a.sock;b+=unix:$PWD/b.sock"
+	start_queue b --cells "$LIST" --cell b --create explicit
+	start_queue a --cells "$LIST" --cell a
+	rmq-queue -q move-cell jobs.at.a b
 	run -0 rmq-queue bindings
-	assert_output "one.at.a	news.#	a"
-	rmq-queue -q move-cell one.at.a b
-	run -0 rmq-queue bindings
-	assert_output "one.at.a.away	news.#	a
-one.at.a	news.#	b"
-	rmq-send -S "unix:$PWD/b.sock" -t news.sport x
-	run -0 rmq-recv --drain one.at.a
-	assert_output x
+	assert_output "jobs.at.a.away	mail.*	a
+jobs.at.a.away	news.#	a
+jobs.at.a	mail.*	b
+jobs.at.a	news.#	b"
+	rmq-send -S "unix:$PWD/b.sock" -t news.x hello
+	run -0 rmq-recv -1 jobs.at.a
+	assert_output hello
 }
 
 @test "rmq-queue bind: in a cell with explicit creation, too" {

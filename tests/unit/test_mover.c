@@ -47,8 +47,10 @@ struct fake {
 	uint64_t leased;
 	uint64_t seqs[MESSAGES_MAX]; /* of q */
 	unsigned count;
-	uint64_t comes; /* a message of that number comes as FREEZE is asked for */
-	size_t large;	/* bytes of each; 0: a small one */
+	uint64_t comes;		 /* a message of that number comes as FREEZE is asked for */
+	size_t large;		 /* bytes of each; 0: a small one */
+	const char *bound;	 /* the one pattern that q is bound to; NULL: none */
+	const char *bound_later; /* … by the time that it is frozen */
 };
 static struct fake x, y;
 static struct mover *mover;
@@ -104,6 +106,8 @@ static void on_move_out(struct fake *f, const struct wire_move_out *m)
 		f->seqs[f->count++] = f->comes;
 		f->comes = 0;
 	}
+	if (m->step == MOVE_OUT_FREEZE && f->bound_later)
+		f->bound = f->bound_later;
 	answer(f, WIRE_TYPE_MOVE_OUT, m->step, m->n, m->queue);
 }
 
@@ -149,6 +153,22 @@ static void on_export(struct fake *f, const struct wire_export *m)
 	else
 		SAY(f, exported, m->req, m->what,
 		    q || m->what == WITH_COPY ? RMQ_E_OK : RMQ_E_NO_QUEUE, 0, 0, NO_TAGS, data);
+}
+
+static void on_bindings(struct fake *f, const struct wire_bindings *m)
+{
+	struct slice none = slice_of("", 0);
+	bool q = slice_eq(m->queue, slice_str("q"));
+	if (q && f->bound)
+		SAY(f, bound, m->req, m->queue, slice_str(f->bound), NO_TAGS);
+	SAY(f, bindings_end, m->req, q ? RMQ_E_OK : RMQ_E_NO_QUEUE, false, none, none, NO_TAGS);
+}
+
+static void on_bind(struct fake *f, const struct wire_bind *m)
+{
+	tell("%c BIND%d %.*s %.*s; ", f->name, m->flags, (int)m->queue.len,
+	    (const char *)m->queue.data, (int)m->pattern.len, (const char *)m->pattern.data);
+	answer(f, WIRE_TYPE_BIND, 0, m->n, m->queue);
 }
 
 static void on_list(struct fake *f, const struct wire_list *m)
@@ -212,6 +232,8 @@ static void take(struct fake *f, const struct frame *frame)
 		X(ARRIVE, arrive)
 		X(ARRIVE_STATE, arrive_state)
 		X(EXPORT, export)
+		X(BINDINGS, bindings)
+		X(BIND, bind)
 		X(LIST, list)
 		X(PEEK, peek)
 #undef X
@@ -346,6 +368,31 @@ static void what_comes_meanwhile_is_copied_once_it_is_frozen(void **state)
 	assert_story(BEFORE FIRST
 	    "Y ARRIVE q:3; X FREEZE; Y STATE1 q=s; X PEEK q from 4; Y ARRIVE q:4; " STATES_
 	    "X GONE; Y OPEN T; ");
+}
+
+static void what_it_is_bound_to_is_bound_for_it_there_before_it_goes(void **state)
+{
+	(void)state;
+	x.bound = "n.#";
+	x.bound_later = "m.*";
+	begin();
+	assert_int_equal(mover_state(mover), MOVER_DONE);
+	assert_story(
+	    BEFORE "Y BIND1 q.away n.#; " FIRST
+		   "X FREEZE; Y BIND1 q.away m.*; Y STATE1 q=s; X PEEK q from 0; " STATES_
+		   "X GONE; Y OPEN T; ");
+}
+
+static void what_cannot_be_bound_there_stays(void **state)
+{
+	(void)state;
+	x.bound = "n.#";
+	refuse(&y, WIRE_TYPE_BIND, 0, RMQ_E_DENIED);
+	begin();
+	assert_error(RMQ_E_DENIED, "cell b: no");
+	assert_int_equal(mover_gone(mover), MOVER_STAYS);
+	assert_non_null(strstr(story, UNDONE));
+	assert_null(strstr(story, "GONE"));
 }
 
 static void a_large_message_goes_in_pieces(void **state)
@@ -614,6 +661,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	    TEST(a_queue_is_copied_and_only_then_let_go),
 	    TEST(what_comes_meanwhile_is_copied_once_it_is_frozen),
+	    TEST(what_it_is_bound_to_is_bound_for_it_there_before_it_goes),
+	    TEST(what_cannot_be_bound_there_stays),
 	    TEST(a_large_message_goes_in_pieces),
 	    TEST(a_copy_that_was_left_is_dropped_under_the_promise),
 	    TEST(it_waits_until_nothing_is_leased),

@@ -340,6 +340,8 @@
 	    "it_stays_until_all_that_flew_is_answered") \
 	X(MOVER_UNWAITING, "a mover copies while messages are leased", \
 	    "it_waits_until_nothing_is_leased") \
+	X(MOVER_UNBOUND, "a mover relies on what is bound at the other cell", \
+	    "what_it_is_bound_to_is_bound_for_it_there_before_it_goes") \
 	X(GONE_LEASED, "a queue is let go while messages of it are leased", \
 	    "what_is_leased_or_was_made_since_does_not_go") \
 	X(MADE_BESIDE_COPY, "a queue is made while a copy of it arrives", \

@@ -26,6 +26,7 @@ enum step {
 	BEGINS,
 	LOOKS, /* how many are leased */
 	LEASES,
+	BINDS,	/* what is for it at Y is bound as it is at X */
 	TAKES,	/* what goes with a unit, `stage` */
 	COPIES, /* its messages */
 	CONFIRMS,
@@ -168,6 +169,12 @@ static void export_of(struct mover *m, enum mover_side side, uint8_t what)
 	m->asked = &m->sides[side];
 	m->req =
 	    client_export(m->asked->client, m->now, unit_of(m), what, m->from, STATE_BYTES);
+}
+
+static void bindings(struct mover *m)
+{
+	m->asked = &m->sides[MOVER_X];
+	m->req = client_bindings(x_of(m), m->now, base_of(m));
 }
 
 static void look(struct mover *m)
@@ -389,6 +396,36 @@ static void on_exported(void *arg, const struct wire_exported *e, enum rmq_error
 	}
 }
 
+/* ---- bindings ---- */
+
+/*
+ * Y may never have heard of it, as one that came to the list of cells later.  OPEN gives the queue what is bound
+ * for it there, which hears until then; so nothing that is sent at Y is lost, whatever becomes of the mover.
+ */
+static void on_bound(void *arg, struct slice queue, struct slice pattern)
+{
+	struct mover *m = ((struct side *)arg)->mover;
+	char name[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	(void)queue;
+	if (m->step != BINDS || client_dead(y_of(m)) || RMQ_VARIANT(MOVER_UNBOUND))
+		return;
+	int len =
+	    snprintf(name, sizeof(name), "%.*s%s", (int)m->base_len, m->base, NAME_AWAY_SUFFIX);
+	client_bind(y_of(m), m->now, WIRE_TYPE_BIND, slice_of(name, (size_t)len), pattern,
+	    BIND_CREATE, NULL);
+}
+
+static void on_bindings_end(void *arg, uint32_t req, enum rmq_error code)
+{
+	struct side *s = arg;
+	struct mover *m = s->mover;
+	if (req != m->req)
+		return;
+	m->req = 0;
+	if (code && code != RMQ_E_NO_QUEUE)
+		refused(m, s, code, slice_str(error_text(code)));
+}
+
 /* ---- messages ---- */
 
 static void arrive(struct mover *m, const struct client_delivery *d, uint8_t flags,
@@ -484,8 +521,9 @@ static void copy_begins(struct mover *m, bool frozen)
 	m->frozen = frozen;
 	m->unit = m->stage = 0;
 	m->from = 0;
-	m->step = TAKES;
+	m->step = BINDS;
 	m->more = true;
+	bindings(m);
 }
 
 /* The next stage of the unit, or unit, or step. */
@@ -674,6 +712,9 @@ static bool go_on(struct mover *m)
 	case OTHER:
 	case LEASES:
 		return look_again(m);
+	case BINDS:
+		m->step = TAKES;
+		return true;
 	case TAKES:
 	case COPIES:
 		return copy(m);
@@ -743,6 +784,8 @@ struct client_host mover_host(struct mover *m, enum mover_side side)
 	    .list_end = on_list_end,
 	    .peeked = on_peeked,
 	    .peek_end = on_peek_end,
+	    .bound = on_bound,
+	    .bindings_end = on_bindings_end,
 	    .exported = on_exported,
 	    .fatal = on_fatal};
 }
@@ -839,6 +882,7 @@ struct mover_progress mover_progress(const struct mover *m)
 	case LEASES:
 		p.doing = m->leased > 0 ? MOVER_LEASES : MOVER_ASKS;
 		break;
+	case BINDS:
 	case TAKES:
 	case COPIES:
 	case CONFIRMS:

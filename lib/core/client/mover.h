@@ -6,8 +6,10 @@
  *	X HOLD: nothing of it is handed out any more, by a promise that ends with the connection
  *	Y DROP that copy: X holds the queue, and with the promise of that mover its token has ended
  *	Y BEGIN a hidden copy, with a token that nobody else knows
- *	X until nothing of it is leased; then settings and messages are copied, which goes on while others send
- *	X FREEZE: nothing comes to it either; what came meanwhile is copied, and ids, positions, counts
+ *	X until nothing of it is leased; then Y binds what is for it as X has it bound, and settings and messages are
+ *	  copied, which goes on while others send
+ *	X FREEZE: nothing comes to it either, nor is it bound otherwise; so once more, with what came meanwhile, and
+ *	  ids, positions, counts
  *	X GONE, once Y has confirmed all: the one moment in which it ceases to live at X
  *	Y OPEN: the copy is the queue
  *
