@@ -333,7 +333,7 @@ static void on_signal(uv_signal_t *signal, int signo)
 }
 
 /* One that was ignored stays so. */
-static int take_signals(struct cluster *c)
+int cluster_take_signals(struct cluster *c)
 {
 	static const int signals[CLUSTER_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 	struct sigaction old;
@@ -350,7 +350,7 @@ static int take_signals(struct cluster *c)
 	return err;
 }
 
-int cluster_start(struct cluster *c)
+void cluster_start(struct cluster *c)
 {
 	uv_timer_t *timers[] = {&c->tick, &c->due};
 
@@ -365,5 +365,4 @@ int cluster_start(struct cluster *c)
 	c->turn.data = c;
 	uv_prepare_start(&c->turn, on_turn);
 	c->more_wanted = true;
-	return take_signals(c);
 }

@@ -211,6 +211,15 @@ static void open_node(struct cluster *c, const struct options *o)
 	hooks_start(c);
 }
 
+/* err: libuv's. */
+static void must_start(struct cluster *c, int err)
+{
+	if (!err)
+		return;
+	log_error("cannot start: %s", uv_strerror(err));
+	cluster_die(c, error_exit(RMQ_E_IO));
+}
+
 static void open_sockets(struct cluster *c)
 {
 	struct reason why = {""};
@@ -220,6 +229,7 @@ static void open_sockets(struct cluster *c)
 		status = join_open(c);
 	if (status != 0)
 		cluster_die(c, status);
+	must_start(c, cluster_take_signals(c));
 	enum rmq_error err =
 	    control_open(&c->control, &c->loop, c, c->config.control.path, &why);
 	if (err) {
@@ -230,14 +240,8 @@ static void open_sockets(struct cluster *c)
 
 static void start(struct cluster *c)
 {
-	int err = cluster_start(c);
-
-	if (!err)
-		err = disk_start(&c->disk);
-	if (err) {
-		log_error("cannot start: %s", uv_strerror(err));
-		cluster_die(c, error_exit(RMQ_E_IO));
-	}
+	cluster_start(c);
+	must_start(c, disk_start(&c->disk));
 	int status = database_link_start(c);
 	if (status)
 		cluster_die(c, status);

@@ -148,8 +148,10 @@ static inline bool cluster_stopping(const struct cluster *c)
 /* Lines find room and are being confirmed, here or at the leader. */
 bool cluster_available(const struct cluster *c);
 
-/* Begins to take events.  0, or libuv's error. */
-int cluster_start(struct cluster *c);
+/* Signals come to the loop from now on: before the first socket (listener.h).  0, or libuv's error. */
+int cluster_take_signals(struct cluster *c);
+/* Begins to take events. */
+void cluster_start(struct cluster *c);
 
 /* Work is left for the next turn, which comes at once. */
 void cluster_more(struct cluster *c);

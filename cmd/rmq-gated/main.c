@@ -261,9 +261,9 @@ int main(int argc, char **argv)
 		return error_exit(RMQ_E_IO);
 	}
 	read_keys(&g->config, &own, &old);
+	take_signals(g);
 	open_listener(g);
 	open_peers(g, &own, &old);
-	take_signals(g);
 	confine(g, &o.common);
 	g->common = &o.common;
 	gate_start(g);

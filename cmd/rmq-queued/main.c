@@ -401,8 +401,9 @@ int main(int argc, char **argv)
 		broker_create_explicitly(s->broker);
 	if (o.cells)
 		be_a_cell(s, &o);
+	int signals = take_signals(s);
 	open_listener(s, &o);
-	server_start(s, take_signals(s));
+	server_start(s, signals);
 	if (o.command)
 		run_command(s, o.command);
 	confine(s, &o.common);

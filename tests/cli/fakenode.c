@@ -17,9 +17,11 @@
  * Members have addresses NAME.example:7401, :7402, keys and incarnations made of their names.
  * What happens has the number of its line on stdin as its index.  It says READY when it listens and ends with stdin.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../cmd/rmq-clusterd/cluster.h"
 #include "../../cmd/rmq-clusterd/control.h"
@@ -365,6 +367,12 @@ static void on_input(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		c->changed(c->changed_arg);
 }
 
+/* It leaves its socket behind, as a node that was killed. */
+static void end(int signo)
+{
+	_exit(128 + signo);
+}
+
 int main(int argc, char **argv)
 {
 	static struct cluster c;
@@ -372,6 +380,9 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return error_exit(RMQ_E_USAGE);
+	signal(SIGTERM, end);
+	signal(SIGINT, end);
+	signal(SIGHUP, end);
 	log_init("fakenode", 2);
 	uv_loop_init(&c.loop);
 	uv_pipe_init(&c.loop, &c.in, 0);

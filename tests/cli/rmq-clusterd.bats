@@ -163,6 +163,32 @@ logged() {
 	[ ! -e queue.sock ]
 }
 
+# signalled SIGNAL COMMAND…: it comes as the daemon has made the file of its socket, and before anybody can
+# connect there.
+signalled() {
+	strace -D -qq -o calls -e trace=bind,chmod,fchmodat \
+		-e "inject=?chmod,?fchmodat:signal=$1:when=1" "${@:2}"
+}
+
+@test "daemons: a signal that comes as they make their sockets ends them in order, and the sockets are gone" {
+	strace -D -qq -o calls true || skip "strace is missing or may not trace"
+	settings
+	local signal
+	for signal in TERM INT HUP; do
+		run -0 signalled "$signal" rmq-queued -d q --init -l socket
+		grep -q 'chmod.*socket"' calls
+		[ ! -e socket ]
+	done
+	for signal in TERM INT; do
+		run -0 signalled "$signal" rmq-gated -c n1.conf --socket socket
+		grep -q 'chmod.*socket"' calls
+		[ ! -e socket ]
+		run -0 signalled "$signal" rmq-clusterd -c n1.conf --control socket -d n1 --init
+		grep -q 'chmod.*socket"' calls
+		[ ! -e socket ]
+	done
+}
+
 @test "clusterd: a user of this node has one session, whether relayed or not; rights are passed on" {
 	settings
 	# A file that is wrong keeps nobody but users of this node from the queue, and not its own.

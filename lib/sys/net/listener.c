@@ -1,8 +1,10 @@
 #include "sys/net/listener.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +60,20 @@ enum rmq_error listener_inherit(struct listener *l)
 	return RMQ_E_OK;
 }
 
+/* Whether it waits, comes to a handler or is ignored. */
+static bool is_taken(int signal)
+{
+	struct sigaction action;
+	sigset_t blocked;
+
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	return sigismember(&blocked, signal) == 1 || sigaction(signal, NULL, &action) != 0 ||
+	       action.sa_handler != SIG_DFL;
+}
+
 enum rmq_error listener_open(struct listener *l, const char *path, const char **why)
 {
+	assert(is_taken(SIGTERM) && is_taken(SIGINT) && is_taken(SIGHUP));
 	enum rmq_error err = socket_address_path(&l->address, path, why);
 	if (!err)
 		err = socket_listen(&l->address, SOCKET_MODE, &l->fds[0], &l->file, why);

@@ -45,7 +45,11 @@ struct listener {
  */
 enum rmq_error listener_inherit(struct listener *l) __attribute__((warn_unused_result));
 
-/* Listens on a path.  Errors as socket_listen(). */
+/*
+ * Listens on a path.  Errors as socket_listen().  The caller has taken SIGTERM, SIGINT and SIGHUP:
+ * one that ended the process here or later, with nobody to call listener_close(), would leave the
+ * socket behind.
+ */
 enum rmq_error listener_open(struct listener *l, const char *path, const char **why)
     __attribute__((warn_unused_result));
 
