@@ -543,7 +543,7 @@ static void sender_step(struct actor *a)
 	struct world *w = a->w;
 	struct prng *p = &w->prng;
 	if (w->lines.count >= w->lines_goal || !client_has_room(a->end.client) ||
-	    !actors_set_up(w))
+	    !actors_set_up(w) || (!w->calm && !prng_chance(p, w->weather.pace)))
 		return;
 	if (prng_chance(p, w->weather.topics)) {
 		send_to_topic(a);
@@ -884,7 +884,10 @@ static enum client_verdict rogue_failed(void *arg, const struct client_command *
 	return CLIENT_DROP;
 }
 
-/* Somebody lets a queue go that it has not frozen, or opens a copy whose token it was not told. */
+/*
+ * Somebody lets a queue go that it has not frozen, or opens a copy whose token it was not told, or one that it
+ * has given up.
+ */
 static void rogue_step(struct actor *a)
 {
 	struct world *w = a->w;
@@ -904,6 +907,7 @@ static void rogue_step(struct actor *a)
 	unsigned queue = (unsigned)prng_below(p, w->queues_count);
 	unsigned cell = checks_holder(w, queue);
 	bool opens = cell == WORLD_CELLS || prng_chance(p, 500), holds = prng_chance(p, 500);
+	bool begins = opens && prng_chance(p, 500);
 	if (opens)
 		cell = (unsigned)prng_below(p, w->cells_count);
 	store_u64(random, prng_next(p));
@@ -914,8 +918,14 @@ static void rogue_step(struct actor *a)
 	    .cell = slice_str(w->cells[(cell + 1) % w->cells_count].name),
 	    .token = slice_of(random, sizeof(random)),
 	    .tags = NO_TAGS};
-	const struct wire_move_in in = {
-	    .step = MOVE_IN_OPEN, .queue = out.queue, .token = out.token, .tags = NO_TAGS};
+	struct wire_move_in in = {
+	    .step = MOVE_IN_BEGIN, .queue = out.queue, .token = out.token, .tags = NO_TAGS};
+	if (begins)
+		client_move_in(a->side.client, end_now(&a->side), &in, NULL);
+	in.step = MOVE_IN_DROP;
+	if (begins)
+		client_move_in(a->side.client, end_now(&a->side), &in, NULL);
+	in.step = MOVE_IN_OPEN;
 	if (opens)
 		client_move_in(a->side.client, end_now(&a->side), &in, NULL);
 	else if (holds)

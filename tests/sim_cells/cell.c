@@ -15,13 +15,31 @@
 #define ROOM_ENOUGH (1ull << 40)
 #define CELL_NODE   "n1"
 #define CELL_UID    1000
+#define TENSE_TURNS 20
 
 /* ---- the core's host ---- */
+
+/* Whether the record is one of those by which a queue goes or comes. */
+static bool is_step(enum record_kind kind, struct slice payload)
+{
+	struct events_header h;
+	struct event_iter it;
+	struct event e;
+	if (kind != RECORD_EVENTS || events_open(payload, &h, &it))
+		return false;
+	while (event_next(&it, &e) == RMQ_E_OK)
+		if (e.type == EVENT_TYPE_LEAVE || e.type == EVENT_TYPE_PLACED ||
+		    e.type == EVENT_TYPE_OPEN)
+			return true;
+	return false;
+}
 
 static void host_append(void *arg, uint64_t n, enum record_kind kind, struct slice payload)
 {
 	struct daemon *d = arg;
 	trace("append", d->number, n, kind, payload.len);
+	if (is_step(kind, payload))
+		d->tense = TENSE_TURNS;
 	jm_append(&d->journal, n, kind, payload);
 }
 
@@ -413,7 +431,9 @@ void cell_turn(struct daemon *d)
 	if (take_input(d))
 		broker_heard(d->broker, begun);
 	/* One after the other would keep parts in flight, and time still. */
-	if (w->boot_ms > d->asked_ms && prng_chance(&w->prng, w->weather.checkpoint)) {
+	if (w->boot_ms > d->asked_ms &&
+	    prng_chance(
+		&w->prng, d->tense > 0 ? w->weather.tense_checkpoint : w->weather.checkpoint)) {
 		broker_checkpoint(d->broker);
 		d->asked_ms = w->boot_ms;
 	}

@@ -29,6 +29,7 @@ struct daemon {
 	int64_t wall_highest_ms;	      /* and what it was at most */
 	uint64_t turn_ms;		      /* boot time of the last turn */
 	uint64_t paused_until;
+	unsigned tense;	   /* so many turns more: a step of a move was written not long ago */
 	uint64_t asked_ms; /* when a checkpoint was last asked for, by boot_ms */
 };
 

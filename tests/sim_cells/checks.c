@@ -328,12 +328,31 @@ static void send_to(struct reading *r, struct event_target t, const struct batch
 		    false);
 }
 
+/* What comes to a queue does not come to what is for it elsewhere, too: it would be brought here. */
+static void check_once(struct reading *r, uint32_t first, struct slice further)
+{
+	uint32_t here = 0, away = 0;
+	struct reader more = reader_of(further);
+	for (;;) {
+		const struct model *q = cell_queue(r, first)->q;
+		if (q && !q->dead)
+			*(q->away ? &away : &here) |= 1u << q->unit;
+		if (reader_left(&more) == 0)
+			break;
+		first = event_target_get(&more).queue;
+	}
+	if (here & away)
+		FAIL(r, "what is sent comes to queues %x, and to what is for them elsewhere",
+		    here & away);
+}
+
 static void apply_send(struct reading *r, const struct event_send *e)
 {
 	struct slice further;
 	struct batch_view v;
 	if (batch_parse(e->batch, &v) || !event_further_find(e->tags, &further))
 		FAIL(r, "SEND holds no batch");
+	check_once(r, e->queue, further);
 	send_to(r, (struct event_target){e->queue, e->first_seq}, &v);
 	struct reader more = reader_of(further);
 	while (reader_left(&more) > 0)
@@ -390,6 +409,10 @@ static void handed_out(struct reading *r, struct model *q, uint64_t seq, uint64_
 {
 	struct message *m = message(q, seq);
 	enum queue_kind kind = r->w->kinds[q->unit];
+	/* A receipt of the cell before would settle it. */
+	if (m->handed && m->lease == lease && m->lease_cell != r->d->number)
+		FAIL(r, "%s:%llu is leased under %llu, as it was in cell %s", q->name, U(seq),
+		    U(lease), r->w->cells[m->lease_cell].name);
 	m->lease = lease;
 	m->lease_cell = r->d->number;
 	if (kind == QUEUE_KEYED && !q->dead && !q->away && older_of_key(r, q, seq))

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS 8000
+#define STEPS 30000
 
 static const struct runner_variant variants[] = {
 #define X(NAME, text) {#NAME, text, NULL, false},
@@ -31,6 +31,7 @@ static void choose(unsigned variant)
 static void run(uint64_t seed)
 {
 	struct world *w = world_new(seed);
+	world_set_up(w);
 	for (unsigned i = 0; i < STEPS; i++)
 		world_step(w);
 	world_calm(w);

@@ -113,6 +113,16 @@ static void shorten_home(struct actor *a)
 		start(a, queue, d->number, to, true);
 }
 
+/* With new clients: one of them may have given up meanwhile. */
+static void again(struct actor *a)
+{
+	struct moves *m = a->moves;
+	unsigned queue = m->queue, from = m->from, to = m->to;
+	bool shortens = m->shortens;
+	end(a);
+	start(a, queue, from, to, shortens);
+}
+
 /* It goes on where the queue is. */
 static void follow(struct actor *a)
 {
@@ -152,7 +162,7 @@ static void ended(struct actor *a)
 	trace("mover ends", a->number, m->queue, state, mover_gone(m->mover));
 	switch (state) {
 	case MOVER_AGAIN:
-		begin(a);
+		again(a);
 		break;
 	case MOVER_ELSEWHERE:
 		if (m->shortens)
@@ -179,7 +189,10 @@ void movers_step(struct actor *a)
 		unsigned queue = (unsigned)prng_below(p, w->queues_count);
 		unsigned holder = checks_holder(w, queue);
 		unsigned to = (unsigned)prng_below(p, w->cells_count);
-		if (holder == WORLD_CELLS || (!w->unlisted && prng_chance(p, 100)))
+		/* A cell that was not told of others takes it that each queue may be made there. */
+		if (w->unlisted && holder == WORLD_CELLS)
+			return;
+		if (holder == WORLD_CELLS || prng_chance(p, w->unlisted ? 0 : 100))
 			holder = (unsigned)prng_below(p, w->cells_count);
 		m->follows = 0;
 		/* Whoever shortens a way may be wrong about where it is to end. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define START_BOOT_MS 5000000
+#define CUT_TRIES     20
 #define CALM_ROUNDS   60000
 #define CALM_LEAP     5000 /* rounds */
 #define CALM_LEAP_MS  3600000
@@ -35,7 +36,9 @@ static unsigned rate(struct prng *p, unsigned max)
 static struct weather random_weather(struct prng *p)
 {
 	return (struct weather){
+	    .out_of = prng_chance(p, 150) ? 1000 : 10000,
 	    .crash = rate(p, 8),
+	    .tense = rate(p, 200),
 	    .cut = rate(p, 15),
 	    .stall = rate(p, 10),
 	    .pause = rate(p, 10),
@@ -44,14 +47,16 @@ static struct weather random_weather(struct prng *p)
 	    .death = rate(p, 8),
 	    .commit = (unsigned)prng_range(p, 50, 250),
 	    .checkpoint = rate(p, 60),
+	    .tense_checkpoint = rate(p, 500),
 	    .large = rate(p, 40),
 	    .shared = rate(p, 300),
 	    .topics = rate(p, 300),
 	    .both = rate(p, 150),
 	    .cancel = rate(p, 100),
+	    .pace = (unsigned)prng_range(p, 5, prng_chance(p, 500) ? 50 : 300),
 	    .moves = (unsigned)prng_range(p, 50, 500),
 	    .haste = rate(p, 600),
-	    .rogue = rate(p, 100),
+	    .rogue = rate(p, 300),
 	};
 }
 
@@ -163,17 +168,24 @@ static struct link *some_link(struct world *w)
 	return d->net.count ? d->net.links[prng_below(&w->prng, d->net.count)] : NULL;
 }
 
-static void crash(struct world *w)
+static void crash_of(struct world *w, struct daemon *d)
 {
-	struct daemon *d = some_cell(w);
 	size_t ops = d->journal.op_count;
 	if (d->up)
 		cell_crash(d, prng_chance(&w->prng, 500) ? 0 : prng_below(&w->prng, ops + 1));
 }
 
+static void crash(struct world *w)
+{
+	crash_of(w, some_cell(w));
+}
+
+/* Mostly one that has stalled: what was answered meanwhile is lost. */
 static void cut(struct world *w)
 {
 	struct link *l = some_link(w);
+	for (unsigned i = 0; l && l->stalled_until <= w->boot_ms && i < CUT_TRIES; i++)
+		l = some_link(w);
 	if (!l)
 		return;
 	trace("cut", l->daemon->number, l->id, 0, 0);
@@ -226,7 +238,7 @@ static bool fault(struct world *w)
 		void (*happens)(struct world *);
 	} faults[] = {{t->crash, crash}, {t->cut, cut}, {t->stall, stall},
 	    {t->pause, pause_somebody}, {t->jump, jump}, {t->leap, leap}, {t->death, die}};
-	uint64_t at = prng_below(&w->prng, 1000);
+	uint64_t at = prng_below(&w->prng, t->out_of);
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
 		if (at < faults[i].rate) {
 			faults[i].happens(w);
@@ -259,9 +271,14 @@ void world_step(struct world *w)
 	case 0:
 		if (cell_ready(d))
 			cell_turn(d);
+		if (d->tense > 0) {
+			d->tense--;
+			if (prng_chance(p, w->weather.tense))
+				crash_of(w, d);
+		}
 		break;
 	case 1:
-		for (size_t i = 0; i < d->net.count; i += 2)
+		for (size_t i = 0; i < 2 * d->net.count; i++)
 			net_move(&d->net, p, w->boot_ms);
 		break;
 	default:
@@ -296,6 +313,16 @@ static void calm_round(struct world *w)
 	}
 	due = actors_due(w) < due ? actors_due(w) : due;
 	w->boot_ms = due != UINT64_MAX && due > w->boot_ms ? due : w->boot_ms + 1;
+}
+
+void world_set_up(struct world *w)
+{
+	if (prng_chance(&w->prng, 250))
+		return;
+	w->calm = true;
+	while (!actors_set_up(w))
+		calm_round(w);
+	w->calm = false;
 }
 
 static bool calm_done(struct world *w)

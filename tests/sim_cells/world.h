@@ -23,22 +23,26 @@
 #define WORLD_CELLS  8
 #define WORLD_QUEUES 8
 
-/* How often what happens, of 1000 steps; each seed has its own. */
+/* How often what happens, of 1000 steps; each seed has its own.  A move takes many hundreds of them. */
 struct weather {
-	unsigned crash; /* of a cell */
-	unsigned cut;	/* of a connection */
-	unsigned stall; /* of a connection */
-	unsigned pause; /* of a cell or of a process */
-	unsigned jump;	/* of a wall clock */
-	unsigned leap;	/* of time: nobody does anything for a while */
-	unsigned death; /* of a client, a mover or a forwarder */
+	unsigned out_of; /* steps, for faults, up to death: most seeds have few */
+	unsigned crash;	 /* of a cell */
+	unsigned tense;	 /* … of 1000 turns after a step of a move */
+	unsigned cut;	 /* of a connection */
+	unsigned stall;	 /* of a connection */
+	unsigned pause;	 /* of a cell or of a process */
+	unsigned jump;	 /* of a wall clock */
+	unsigned leap;	 /* of time: nobody does anything for a while */
+	unsigned death;	 /* of a client, a mover or a forwarder */
 	unsigned commit;
 	unsigned checkpoint;
-	unsigned large;	 /* messages in chunks, of 1000 batches */
-	unsigned shared; /* to several queues, of 1000 */
-	unsigned topics; /* to a topic, of 1000 batches */
-	unsigned both;	 /* settled and sent in one command, of 1000 settlements */
+	unsigned tense_checkpoint; /* of 1000 turns after a step of a move */
+	unsigned large;		   /* messages in chunks, of 1000 batches */
+	unsigned shared;	   /* to several queues, of 1000 */
+	unsigned topics;	   /* to a topic, of 1000 batches */
+	unsigned both;		   /* settled and sent in one command, of 1000 settlements */
 	unsigned cancel; /* cancelled, purged, set, of 1000 steps of the administrator */
+	unsigned pace;	 /* batches of 1000 steps of a sender */
 	unsigned moves;	 /* begun, of 1000 steps of a mover */
 	unsigned
 	    rogue; /* somebody asks for what only a mover may, of 1000 steps of the administrator */
@@ -86,6 +90,8 @@ struct world {
 
 struct world *world_new(uint64_t seed);
 void world_free(struct world *w);
+/* In some worlds all queues are made and bound before anything breaks. */
+void world_set_up(struct world *w);
 /* One thing happens. */
 void world_step(struct world *w);
 /* The calm, up to its end. */
