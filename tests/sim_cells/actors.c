@@ -118,7 +118,7 @@ static void on_done(void *arg, const struct client_command *cmd, struct slice st
 	a->answered = true;
 	for (uint32_t i = 0; i < n->count; i++)
 		if (n->verb == VERB_SETTLE && !is_stale(stale, &n->items[i]))
-			checks_settled(a->w, n->queue, n->items[i].seq);
+			checks_settled(a->w, n->queue, n->items[i].seq, n->items[i].line);
 	note_free(a, n);
 }
 
@@ -1076,14 +1076,15 @@ uint64_t actors_due(const struct world *w)
 	return due;
 }
 
-bool actors_vouch(const struct world *w, const struct actor *but, unsigned queue, uint64_t seq)
+bool actors_vouch(
+    const struct world *w, const struct actor *but, unsigned queue, uint64_t seq, uint32_t line)
 {
 	for (unsigned i = 0; i < w->actors_count; i++) {
 		const struct actor *a = &w->actors[i];
 		if (a == but || a->queue != queue)
 			continue;
 		for (uint32_t k = 0; k < a->held_count; k++)
-			if (a->held[k].seq == seq &&
+			if (a->held[k].seq == seq && a->held[k].line == line &&
 			    client_vouches(a->end.client, a->held[k].lease, seq, now(a)))
 				return true;
 	}

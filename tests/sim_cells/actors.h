@@ -71,7 +71,8 @@ void actors_report(const struct world *w);
 /* Whether all queues are made and bound. */
 bool actors_set_up(const struct world *w);
 /* Whether another one than `but` vouches for the message now. */
-bool actors_vouch(const struct world *w, const struct actor *but, unsigned queue, uint64_t seq);
+bool actors_vouch(const struct world *w, const struct actor *but, unsigned queue, uint64_t seq,
+    uint32_t line);
 /* The list of cells that a new process has: mostly the right one; NULL: none. */
 const char *actors_list(struct world *w);
 

@@ -24,10 +24,17 @@ struct message {
 	unsigned lease_cell;
 };
 
-/* A queue, wherever it lives; or one of a cell for what is for a queue elsewhere. */
+struct unit;
+
+/*
+ * A queue, wherever it lives; or one of a cell for what is for a queue elsewhere.  One that is made anew after it was removed
+ * is another one, and so are two of the same name in different cells.
+ */
 struct model {
 	char name[NAME_FULL_MAX + 1];
-	unsigned unit; /* the queue without ending */
+	struct model *older; /* of the same name */
+	struct unit *u;	     /* NULL: away */
+	unsigned queue;	     /* without ending */
 	bool dead;
 	bool away;
 	unsigned cell;	   /* away: in this one */
@@ -40,10 +47,19 @@ struct model {
 
 /* A queue, and its dead letters: where they are. */
 struct unit {
+	struct unit *older; /* of the same name */
+	struct model *q[2]; /* it, and its dead letters */
+	bool exists[2];
 	bool held;
 	unsigned holder;
 	bool going; /* between GONE and OPEN, with this token */
 	uint8_t token[CELL_TOKEN_SIZE];
+};
+
+/* What is known of a name. */
+struct name {
+	struct unit *unit;	    /* the newest */
+	struct model *q[2];	    /* the newest, of its dead letters, too */
 	uint32_t moves;		    /* so far */
 	uint32_t came[WORLD_CELLS]; /* the last one that brought it to that cell; 0: none */
 	uint32_t leads
@@ -56,7 +72,9 @@ struct cell_queue {
 	bool arriving;
 	bool left;			/* it was let go */
 	uint8_t token[CELL_TOKEN_SIZE]; /* arriving */
-	bool *here;			/* arriving: which messages have come */
+	unsigned queue;			/* … as this one, */
+	bool dead;			/* or its dead letters */
+	uint32_t *here;			/* … with these lines, by number, each + 1 */
 	size_t here_cap;
 };
 
@@ -86,9 +104,8 @@ struct line_fate {
 };
 
 struct checks {
-	struct model *models; /* with names, dead ones, then those of cells */
-	unsigned models_count;
-	struct unit units[WORLD_QUEUES];
+	struct name names[WORLD_QUEUES];
+	struct model *away[WORLD_CELLS][WORLD_QUEUES];
 	struct cell_state cells[WORLD_CELLS];
 	struct line_fate *fates;
 	uint32_t fates_cap;
@@ -101,6 +118,9 @@ struct reading {
 	struct checks *c;
 	struct cell_state *cell;
 	uint64_t index;
+	struct name
+	    *opens; /* a name has come here by this record, with the token that follows */
+	struct unit *opened;
 };
 
 #define FAIL(r, ...) fail(r, __VA_ARGS__)
@@ -118,63 +138,130 @@ static void fail(const struct reading *r, const char *format, ...)
 
 /* ---- names ---- */
 
+static struct model *model_new(const struct world *w, unsigned queue, const char *ending)
+{
+	struct model *q = calloc(1, sizeof(*q));
+	struct slice name = world_queue(w, queue);
+	assert(q);
+	snprintf(
+	    q->name, sizeof(q->name), "%.*s%s", (int)name.len, (const char *)name.data, ending);
+	q->queue = queue;
+	q->next = 1;
+	return q;
+}
+
+static void model_free(struct model *q)
+{
+	while (q) {
+		struct model *older = q->older;
+		free(q->m);
+		free(q);
+		q = older;
+	}
+}
+
+/* The unit has a new queue; or its dead letters have. */
+static struct model *model_add(const struct world *w, struct unit *u, unsigned queue, bool dead)
+{
+	struct model **newest = &w->checks->names[queue].q[dead];
+	struct model *q = model_new(w, queue, dead ? NAME_DEAD_SUFFIX : "");
+	q->u = u;
+	q->dead = dead;
+	q->older = *newest;
+	return *newest = u->q[dead] = q;
+}
+
+static struct unit *unit_add(const struct world *w, unsigned queue)
+{
+	struct name *n = &w->checks->names[queue];
+	struct unit *u = calloc(1, sizeof(*u));
+	assert(u);
+	u->older = n->unit;
+	n->unit = u;
+	model_add(w, u, queue, false);
+	model_add(w, u, queue, true);
+	return u;
+}
+
 void checks_make(struct world *w)
 {
 	struct checks *c = w->checks = calloc(1, sizeof(*c));
 	assert(c);
-	c->models_count = (2 + w->cells_count) * w->queues_count;
-	c->models = calloc(c->models_count, sizeof(*c->models));
-	assert(c->models);
 	for (unsigned i = 0; i < w->queues_count; i++) {
-		struct slice name = world_queue(w, i);
-		for (unsigned k = 0; k < 2 + w->cells_count; k++) {
-			struct model *m =
-			    k < 2 ? &c->models[2 * i + k] : &c->models[k * w->queues_count + i];
-			snprintf(m->name, sizeof(m->name), "%.*s%s", (int)name.len,
-			    (const char *)name.data,
-			    k == 0   ? ""
-			    : k == 1 ? NAME_DEAD_SUFFIX
-				     : NAME_AWAY_SUFFIX);
-			m->unit = i;
-			m->dead = k == 1;
-			m->away = k >= 2;
-			m->cell = k - 2;
-			m->next = 1;
+		unit_add(w, i);
+		for (unsigned k = 0; k < w->cells_count; k++) {
+			struct model *q = c->away[k][i] = model_new(w, i, NAME_AWAY_SUFFIX);
+			q->away = true;
+			q->cell = k;
 		}
+	}
+}
+
+static void name_free(struct name *n)
+{
+	model_free(n->q[0]);
+	model_free(n->q[1]);
+	while (n->unit) {
+		struct unit *older = n->unit->older;
+		free(n->unit);
+		n->unit = older;
 	}
 }
 
 void checks_free(struct world *w)
 {
 	struct checks *c = w->checks;
-	for (unsigned i = 0; i < c->models_count; i++)
-		free(c->models[i].m);
+	for (unsigned i = 0; i < w->queues_count; i++)
+		name_free(&c->names[i]);
 	for (unsigned i = 0; i < w->cells_count; i++) {
 		struct cell_state *s = &c->cells[i];
 		for (size_t k = 0; k < s->queues_cap; k++)
 			free(s->queues[k].here);
+		for (unsigned k = 0; k < w->queues_count; k++)
+			model_free(c->away[i][k]);
 		free(s->queues);
 		free(s->leased_in);
 		free(s->pieces);
 	}
-	free(c->models);
 	free(c->fates);
 	free(c);
 }
 
 struct slice checks_name(const struct world *w, unsigned queue)
 {
-	return slice_str(w->checks->models[queue].name);
+	return slice_str(w->checks->names[queue / 2].q[queue % 2]->name);
 }
 
-static struct model *model_named(struct checks *c, unsigned cell, struct slice name)
+/* One of the queues that are counted, with their dead letters, or of a cell for others; NULL: another one. */
+static struct model *model_named(struct reading *r, struct slice name)
 {
-	for (unsigned i = 0; i < c->models_count; i++) {
-		struct model *m = &c->models[i];
-		if ((!m->away || m->cell == cell) && slice_eq(name, slice_str(m->name)))
-			return m;
+	struct checks *c = r->c;
+	for (unsigned i = 0; i < r->w->queues_count; i++) {
+		struct model *are[] = {
+		    c->names[i].q[0], c->names[i].q[1], c->away[r->d->number][i]};
+		for (unsigned k = 0; k < 3; k++)
+			if (slice_eq(name, slice_str(are[k]->name)))
+				return are[k];
 	}
 	return NULL;
+}
+
+/* Of this name, the one that the cell holds. */
+static struct unit *unit_held(const struct name *n, unsigned cell)
+{
+	struct unit *u = n->unit;
+	while (u && !(u->held && u->holder == cell))
+		u = u->older;
+	return u;
+}
+
+/* … the one that goes with this token. */
+static struct unit *unit_going(const struct name *n, struct slice token)
+{
+	struct unit *u = n->unit;
+	while (u && !(u->going && slice_eq(token, slice_of(u->token, CELL_TOKEN_SIZE))))
+		u = u->older;
+	return u;
 }
 
 static struct cell_queue *cell_queue(struct reading *r, uint32_t id)
@@ -210,7 +297,7 @@ static struct model *held_queue(struct reading *r, uint32_t id)
 	struct model *q = cq->q;
 	if (!q || q->away || cq->left || cq->arriving)
 		return cq->left || cq->arriving ? NULL : q;
-	struct unit *u = &r->c->units[q->unit];
+	const struct unit *u = q->u;
 	if (!u->held || u->holder != r->d->number)
 		FAIL(r, "%s is changed, and is %s", q->name,
 		    u->held ? "held by another cell" : "on its way to another cell");
@@ -257,7 +344,7 @@ static void stored(struct reading *r, struct model *q, uint64_t seq, uint32_t li
 	q->live++;
 	if (moves || q->dead || q->away)
 		return;
-	uint32_t bit = 1u << q->unit;
+	uint32_t bit = 1u << q->queue;
 	if (r->w->dead & bit) {
 		f->stored |= bit;
 		return;
@@ -266,7 +353,7 @@ static void stored(struct reading *r, struct model *q, uint64_t seq, uint32_t li
 		FAIL(r, "line %u comes to %s, which it is not for", line, q->name);
 	/* A queue that is sent many ids has forgotten the older ones. */
 	if ((f->stored & bit) && !f->many &&
-	    (r->w->kinds[q->unit] != QUEUE_IDS || seq - f->seq < IDS_MAX))
+	    (r->w->kinds[q->queue] != QUEUE_IDS || seq - f->seq < IDS_MAX))
 		FAIL(r, "line %u is stored in %s for the second time", line, q->name);
 	f->seq = seq;
 	f->stored |= bit;
@@ -281,29 +368,43 @@ static void take_token(struct reading *r, uint8_t token[CELL_TOKEN_SIZE], struct
 	memcpy(token, from.data, from.len);
 }
 
+/* The queue is made, in no cell or in the one that holds it. */
+static struct model *made(struct reading *r, struct model *like)
+{
+	struct name *n = &r->c->names[like->queue];
+	struct unit *u = unit_held(n, r->d->number);
+	if (!u)
+		u = n->unit;
+	if (u->held && u->holder != r->d->number)
+		FAIL(r, "%s is made, and lives in cell %s", like->name,
+		    r->w->cells[u->holder].name);
+	if (u->going)
+		FAIL(r, "%s is made, and is on its way to another cell", like->name);
+	struct model *q = u->q[like->dead];
+	if (q->live > 0)
+		FAIL(r, "%s is made anew, and holds %llu messages", q->name, U(q->live));
+	u->exists[like->dead] = u->held = true;
+	u->holder = r->d->number;
+	return q;
+}
+
 static void apply_create(struct reading *r, const struct event_create *e)
 {
-	struct model *q = model_named(r->c, r->d->number, e->name);
+	struct model *q = model_named(r, e->name);
 	struct cell_queue *cq = cell_queue(r, e->queue);
 	struct slice token;
 	*cq = (struct cell_queue){.q = q};
-	if (tags_find(e->tags, EVENT_TAG_ARRIVING, &token)) {
-		cq->arriving = true;
-		take_token(r, cq->token, token);
-		return;
-	}
 	if (!q || q->away)
 		return;
-	struct unit *u = &r->c->units[q->unit];
-	if (q->live > 0)
-		FAIL(r, "%s is made anew, and holds %llu messages", q->name, U(q->live));
-	if (u->held && u->holder != r->d->number)
-		FAIL(r, "%s is made, and lives in cell %s", q->name,
-		    r->w->cells[u->holder].name);
-	if (u->going)
-		FAIL(r, "%s is made, and is on its way to another cell", q->name);
-	u->held = true;
-	u->holder = r->d->number;
+	if (!tags_find(e->tags, EVENT_TAG_ARRIVING, &token)) {
+		cq->q = made(r, q);
+		return;
+	}
+	cq->queue = q->queue;
+	cq->dead = q->dead;
+	cq->q = NULL;
+	cq->arriving = true;
+	take_token(r, cq->token, token);
 }
 
 static void apply_purge(struct reading *r, const struct event_purge *e)
@@ -316,8 +417,16 @@ static void apply_purge(struct reading *r, const struct event_purge *e)
 
 static void apply_remove(struct reading *r, const struct event_remove *e)
 {
+	struct model *q = held_queue(r, e->queue);
 	apply_purge(r, &(struct event_purge){e->queue, UINT64_MAX});
 	cell_queue(r, e->queue)->q = NULL;
+	if (!q || q->away)
+		return;
+	/* It may be made again, as another one, wherever the name leads. */
+	struct unit *u = q->u;
+	u->exists[q->dead] = false;
+	u->held = u->exists[0] || u->exists[1];
+	model_add(r->w, u, q->queue, q->dead);
 }
 
 static void send_to(struct reading *r, struct event_target t, const struct batch_view *v)
@@ -336,7 +445,7 @@ static void check_once(struct reading *r, uint32_t first, struct slice further)
 	for (;;) {
 		const struct model *q = cell_queue(r, first)->q;
 		if (q && !q->dead)
-			*(q->away ? &away : &here) |= 1u << q->unit;
+			*(q->away ? &away : &here) |= 1u << q->queue;
 		if (reader_left(&more) == 0)
 			break;
 		first = event_target_get(&more).queue;
@@ -408,7 +517,7 @@ static uint64_t older_of_key(struct reading *r, struct model *q, uint64_t seq)
 static void handed_out(struct reading *r, struct model *q, uint64_t seq, uint64_t lease)
 {
 	struct message *m = message(q, seq);
-	enum queue_kind kind = r->w->kinds[q->unit];
+	enum queue_kind kind = r->w->kinds[q->queue];
 	/* A receipt of the cell before would settle it. */
 	if (m->handed && m->lease == lease && m->lease_cell != r->d->number)
 		FAIL(r, "%s:%llu is leased under %llu, as it was in cell %s", q->name, U(seq),
@@ -455,7 +564,7 @@ static void apply_settle(struct reading *r, const struct event_settle *e)
 				FAIL(r, "%s:%llu is settled in state %u", q->name, U(seq),
 				    m->state);
 			leaves(q, m, SETTLED);
-			if (q->away && !(r->c->fates[m->line].stored >> q->unit & 1))
+			if (q->away && !(r->c->fates[m->line].stored >> q->queue & 1))
 				FAIL(r, "%s:%llu is settled, and has not come to its queue",
 				    q->name, U(seq));
 		}
@@ -482,7 +591,7 @@ static void apply_bury(struct reading *r, const struct event_bury *e)
 static void drop_here(struct cell_queue *cq, struct seq_range x)
 {
 	for (uint64_t seq = x.first; seq < x.first + x.count && seq < cq->here_cap; seq++)
-		cq->here[seq] = false;
+		cq->here[seq] = 0;
 }
 
 static void apply_drop(struct reading *r, const struct event_drop *e)
@@ -542,19 +651,27 @@ static bool expires(const struct reading *r, const struct message *m)
 	return r->w->lines.all[m->line].lane.expire_ms != 0;
 }
 
+/* The line of a copy's message + 1; 0: it has not come. */
+static uint32_t line_here(const struct cell_queue *copy, uint64_t seq)
+{
+	return copy && seq < copy->here_cap ? copy->here[seq] : 0;
+}
+
 /* What is let go has its copy, of all that is there. */
 static void check_copied(struct reading *r, struct model *q, const struct event_placed *e)
 {
 	const struct daemon *to = cell_named(r->w, e->cell);
 	const struct cell_state *s = to ? &r->c->cells[to->number] : NULL;
 	const struct cell_queue *copy = NULL;
-	for (size_t i = 0; s && i < s->queues_cap; i++)
-		if (s->queues[i].q == q && s->queues[i].arriving &&
-		    slice_eq(e->token, slice_of(s->queues[i].token, CELL_TOKEN_SIZE)))
-			copy = &s->queues[i];
+	for (size_t i = 0; s && i < s->queues_cap; i++) {
+		const struct cell_queue *cq = &s->queues[i];
+		if (cq->arriving && cq->queue == q->queue && cq->dead == q->dead &&
+		    slice_eq(e->token, slice_of(cq->token, CELL_TOKEN_SIZE)))
+			copy = cq;
+	}
 	for (uint64_t seq = 1; q->live > 0 && seq < q->next; seq++) {
 		struct message *m = message(q, seq);
-		bool here = copy && seq < copy->here_cap && copy->here[seq];
+		uint32_t here = line_here(copy, seq);
 		if (m->state == LIVE && !here && !expires(r, m))
 			FAIL(r, "%s:%llu is let go, and was not copied", q->name, U(seq));
 	}
@@ -565,48 +682,69 @@ static void check_copied(struct reading *r, struct model *q, const struct event_
  * not come to an end.
  */
 static void apply_followed(
-    struct reading *r, struct unit *u, const char *name, const struct event_placed *e)
+    struct reading *r, struct name *n, const char *name, const struct event_placed *e)
 {
 	const struct daemon *to = cell_named(r->w, e->cell);
-	if (!to || u->came[to->number] <= u->leads[r->d->number])
+	if (!to || n->came[to->number] <= n->leads[r->d->number])
 		FAIL(r, "%s is made to lead to cell %.*s, to which it came by no later move",
 		    name, (int)e->cell.len, (const char *)e->cell.data);
-	u->leads[r->d->number] = u->came[to->number];
+	n->leads[r->d->number] = n->came[to->number];
+}
+
+/* The one that the cell lets go; it may have none, but its name. */
+static void goes(struct reading *r, struct name *n, const struct event_placed *e)
+{
+	struct unit *u = unit_held(n, r->d->number);
+	if (!u)
+		u = n->unit;
+	if (u->held && u->holder != r->d->number)
+		FAIL(r, "%s is let go, and lives in cell %s", u->q[0]->name,
+		    r->w->cells[u->holder].name);
+	take_token(r, u->token, e->token);
+	check_copied(r, u->q[0], e);
+	check_copied(r, u->q[1], e);
+	u->held = false;
+	u->going = true;
+	n->leads[r->d->number] = ++n->moves;
 }
 
 static void apply_placed(struct reading *r, const struct event_placed *e)
 {
-	struct model *q = model_named(r->c, r->d->number, e->name);
+	struct model *q = model_named(r, e->name);
 	if (!q || q->dead || q->away)
 		return;
-	struct unit *u = &r->c->units[q->unit];
-	bool here = u->held && u->holder == r->d->number;
-	trace("placed", r->d->number, q->unit, e->state, 0);
-	if (e->state == PLACE_AWAY && u->leads[r->d->number] > 0) {
-		apply_followed(r, u, q->name, e);
-		return;
+	struct name *n = &r->c->names[q->queue];
+	trace("placed", r->d->number, q->queue, e->state, 0);
+	if (e->state != PLACE_AWAY) {
+		n->leads[r->d->number] = 0;
+		n->came[r->d->number] = n->moves;
+		r->opens = n;
+	} else if (n->leads[r->d->number] > 0) {
+		apply_followed(r, n, q->name, e);
+	} else {
+		goes(r, n, e);
 	}
-	if (e->state == PLACE_AWAY) {
-		if (u->held && !here)
-			FAIL(r, "%s is let go, and lives in cell %s", q->name,
-			    r->w->cells[u->holder].name);
-		take_token(r, u->token, e->token);
-		check_copied(r, &q[0], e);
-		check_copied(r, &q[1], e);
-		u->held = false;
-		u->going = true;
-		u->leads[r->d->number] = ++u->moves;
+}
+
+/* A copy is no longer one: by the record in which the queue comes here it is the queue. */
+static void apply_copy_gone(struct reading *r, const struct event_copy_gone *e)
+{
+	struct name *n = r->opens;
+	if (!n)
 		return;
-	}
-	u->leads[r->d->number] = 0;
-	u->came[r->d->number] = u->moves;
-	if (here)
+	struct unit *u = unit_going(n, e->token);
+	r->opens = NULL;
+	r->opened = u;
+	if (!u && unit_held(n, r->d->number))
 		return;
+	if (!u)
+		u = n->unit;
+	const char *name = u->q[0]->name;
 	if (u->held)
-		FAIL(r, "%s is opened, and lives in cell %s", q->name,
-		    r->w->cells[u->holder].name);
-	if (!u->going && (q->live > 0 || q[1].live > 0))
-		FAIL(r, "%s is opened, and nobody has let it go", q->name);
+		FAIL(
+		    r, "%s is opened, and lives in cell %s", name, r->w->cells[u->holder].name);
+	if (!r->opened && (u->q[0]->live > 0 || u->q[1]->live > 0))
+		FAIL(r, "%s is opened, and nobody has let it go with this token", name);
 	u->held = true;
 	u->going = false;
 	u->holder = r->d->number;
@@ -619,22 +757,14 @@ static void apply_leave(struct reading *r, const struct event_leave *e)
 }
 
 /* The copy is the queue from now on: of what was let go nothing is missing, and nothing else is there. */
-static void apply_open(struct reading *r, const struct event_open *e)
+static void check_opened(struct reading *r, struct model *q, const struct cell_queue *cq)
 {
-	struct cell_queue *cq = cell_queue(r, e->queue);
-	struct model *q = cq->q;
-	if (!cq->arriving)
-		FAIL(r, "a queue is opened that is no copy");
-	cq->arriving = false;
-	if (!q)
-		return;
-	struct unit *u = &r->c->units[q->unit];
-	if (memcmp(cq->token, u->token, CELL_TOKEN_SIZE) != 0)
-		FAIL(r, "%s is opened, and the copy is another one than the one let go",
-		    q->name);
 	for (uint64_t seq = 1; seq < q->next || seq < cq->here_cap; seq++) {
 		struct message *m = message(q, seq);
-		bool here = seq < cq->here_cap && cq->here[seq];
+		uint32_t here = line_here(cq, seq);
+		if (here && (m->state == NONE || m->line != here - 1))
+			FAIL(r, "line %u comes as %s:%llu, which is line %u", here - 1, q->name,
+			    U(seq), m->state == NONE ? UINT32_MAX : m->line);
 		if (here && m->state == DROPPED && expires(r, m)) {
 			m->state = LIVE;
 			q->live++;
@@ -649,17 +779,25 @@ static void apply_open(struct reading *r, const struct event_open *e)
 	}
 }
 
+static void apply_open(struct reading *r, const struct event_open *e)
+{
+	struct cell_queue *cq = cell_queue(r, e->queue);
+	if (!cq->arriving)
+		FAIL(r, "a queue is opened that is no copy");
+	cq->arriving = false;
+	if (!r->opened)
+		FAIL(r, "%s is opened, and the copy is another one than the one let go",
+		    r->c->names[cq->queue].unit->q[cq->dead]->name);
+	struct model *q = cq->q = r->opened->q[cq->dead];
+	r->opened->exists[cq->dead] = true;
+	check_opened(r, q, cq);
+}
+
 static void comes(struct reading *r, uint32_t id, uint64_t seq, uint32_t line)
 {
 	struct cell_queue *cq = cell_queue(r, id);
-	if (!cq->q)
-		return;
-	const struct message *m = message(cq->q, seq);
 	if (!cq->arriving)
-		FAIL(r, "%s:%llu comes to what is no copy", cq->q->name, U(seq));
-	if (m->state == NONE || m->line != line)
-		FAIL(r, "line %u comes as %s:%llu, which is line %u", line, cq->q->name, U(seq),
-		    m->state == NONE ? UINT32_MAX : m->line);
+		FAIL(r, "line %u comes to what is no copy", line);
 	if (seq >= cq->here_cap) {
 		size_t cap = 2 * (size_t)seq + 64;
 		cq->here = realloc(cq->here, cap * sizeof(*cq->here));
@@ -667,7 +805,7 @@ static void comes(struct reading *r, uint32_t id, uint64_t seq, uint32_t line)
 		memset(cq->here + cq->here_cap, 0, (cap - cq->here_cap) * sizeof(*cq->here));
 		cq->here_cap = cap;
 	}
-	cq->here[seq] = true;
+	cq->here[seq] = line + 1;
 }
 
 static void apply_come(struct reading *r, const struct event_come *e)
@@ -708,6 +846,7 @@ static void apply_event(struct reading *r, const struct event *e)
 		APPLY(DEAD, dead)
 		APPLY(DROP, drop)
 		APPLY(PLACED, placed)
+		APPLY(COPY_GONE, copy_gone)
 		APPLY(LEAVE, leave)
 		APPLY(OPEN, open)
 		APPLY(COME, come)
@@ -752,29 +891,37 @@ void checks_delivery(struct daemon *d, const struct delivery *del)
 
 /* ---- what clients believe ---- */
 
+/* A message of the queue that is this line; NULL: there is none with that number. */
+static const struct message *find(
+    const struct world *w, unsigned queue, uint64_t seq, uint32_t line)
+{
+	const struct model *q = w->checks->names[queue / 2].q[queue % 2];
+	for (; q; q = q->older)
+		if (seq > 0 && seq < q->next && q->m[seq].state != NONE &&
+		    q->m[seq].line == line)
+			return &q->m[seq];
+	return NULL;
+}
+
 void checks_given(struct world *w, const struct actor *a, unsigned queue, uint64_t seq,
     uint32_t line, bool vouches)
 {
-	struct model *q = &w->checks->models[queue];
-	const struct message *m = message(q, seq);
-	if (m->state == NONE || m->line != line)
-		trace_fail("a receiver is given line %u as %s:%llu, which is line %u", line,
-		    q->name, U(seq), m->state == NONE ? UINT32_MAX : m->line);
+	const struct message *m = find(w, queue, seq, line);
+	const char *name = w->checks->names[queue / 2].q[queue % 2]->name;
+	if (!m)
+		trace_fail("a receiver is given line %u as %s:%llu, which it is not", line,
+		    name, U(seq));
 	if (vouches && m->state == SETTLED)
-		trace_fail("a receiver is given %s:%llu, which was settled", q->name, U(seq));
-	if (vouches && actors_vouch(w, a, queue, seq))
-		trace_fail("%s:%llu has two receivers", q->name, U(seq));
+		trace_fail("a receiver is given %s:%llu, which was settled", name, U(seq));
+	if (vouches && actors_vouch(w, a, queue, seq, line))
+		trace_fail("%s:%llu has two receivers", name, U(seq));
 }
 
 void checks_sent(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
 {
-	struct model *q = &w->checks->models[queue];
-	const struct message *m = message(q, seq);
-	if (w->checks->fates[line].many)
-		return;
-	if (m->state == NONE || m->line != line)
-		trace_fail(
-		    "line %u was sent as %s:%llu, which is not on disk", line, q->name, U(seq));
+	if (!w->checks->fates[line].many && !find(w, queue, seq, line))
+		trace_fail("line %u was sent as %s:%llu, which is not on disk", line,
+		    w->checks->names[queue / 2].q[queue % 2]->name, U(seq));
 }
 
 void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
@@ -782,10 +929,9 @@ void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
 	const struct line_fate *f = &w->checks->fates[line];
 	if (!f->stored)
 		trace_fail("line %u is known and was never stored", line);
-	struct model *q = &w->checks->models[queue];
-	if (seq != 0 && message(q, seq)->line != line)
-		trace_fail("line %u is known as %s:%llu, which is line %u", line, q->name,
-		    U(seq), message(q, seq)->line);
+	if (seq != 0 && !find(w, queue, seq, line))
+		trace_fail("line %u is known as %s:%llu, which it is not", line,
+		    w->checks->names[queue / 2].q[queue % 2]->name, U(seq));
 }
 
 void checks_refused(struct world *w, uint32_t line)
@@ -793,35 +939,44 @@ void checks_refused(struct world *w, uint32_t line)
 	w->checks->fates[line].refused = true;
 }
 
-void checks_settled(struct world *w, unsigned queue, uint64_t seq)
+void checks_settled(struct world *w, unsigned queue, uint64_t seq, uint32_t line)
 {
-	struct model *q = &w->checks->models[queue];
-	if (message(q, seq)->state == LIVE || message(q, seq)->state == NONE)
-		trace_fail("%s:%llu was settled, and is there", q->name, U(seq));
+	const struct message *m = find(w, queue, seq, line);
+	if (!m || m->state == LIVE)
+		trace_fail("%s:%llu was settled, and is there",
+		    w->checks->names[queue / 2].q[queue % 2]->name, U(seq));
 }
 
 uint64_t checks_live(const struct world *w, unsigned queue)
 {
-	return w->checks->models[queue].live;
+	uint64_t live = 0;
+	for (const struct model *q = w->checks->names[queue / 2].q[queue % 2]; q; q = q->older)
+		live += q->live;
+	return live;
 }
 
 uint64_t checks_live_all(const struct world *w)
 {
 	uint64_t live = 0;
-	for (unsigned i = 0; i < w->checks->models_count; i++)
-		live += w->checks->models[i].live;
+	for (unsigned i = 0; i < w->queues_count; i++) {
+		live += checks_live(w, 2 * i) + checks_live(w, 2 * i + 1);
+		for (unsigned k = 0; k < w->cells_count; k++)
+			live += w->checks->away[k][i]->live;
+	}
 	return live;
 }
 
 uint64_t checks_next(const struct world *w, unsigned queue)
 {
-	return w->checks->models[queue].next;
+	return w->checks->names[queue / 2].q[queue % 2]->next;
 }
 
 unsigned checks_holder(const struct world *w, unsigned queue)
 {
-	const struct unit *u = &w->checks->units[queue];
-	return u->held ? u->holder : WORLD_CELLS;
+	const struct unit *u = w->checks->names[queue].unit;
+	while (u && !u->held)
+		u = u->older;
+	return u ? u->holder : WORLD_CELLS;
 }
 
 bool checks_again(struct world *w, unsigned queue, uint32_t *line)
@@ -850,35 +1005,43 @@ static void check_line(const struct world *w, uint32_t line)
 		trace_fail("line %u was refused and stored", line);
 }
 
+static void report(const struct world *w, const struct model *q, unsigned kind, unsigned cell)
+{
+	for (uint64_t seq = 1; q->live > 0 && seq < q->next; seq++) {
+		const struct message *m = &q->m[seq];
+		const struct line_lane *lane = &w->lines.all[m->line].lane;
+		if (m->state != LIVE)
+			continue;
+		trace("left", q->queue, kind, cell, seq);
+		trace("  line, lease, kind", m->line, m->lease, w->kinds[q->queue], 0);
+		trace("  until, expires, key", lane->until_ms, lane->expire_ms, lane->key, 0);
+	}
+}
+
 void checks_report(struct world *w)
 {
 	const struct checks *c = w->checks;
-	for (unsigned i = 0; i < w->queues_count; i++)
-		trace("unit", i, c->units[i].held, c->units[i].holder, c->units[i].going);
-	for (unsigned i = 0; i < c->models_count; i++) {
-		struct model *q = &c->models[i];
-		for (uint64_t seq = 1; q->live > 0 && seq < q->next; seq++) {
-			const struct message *m = message(q, seq);
-			const struct line_lane *lane = &w->lines.all[m->line].lane;
-			if (m->state != LIVE)
-				continue;
-			trace("left", i, seq, m->line, m->lease);
-			trace("  kind, until, expires, key", w->kinds[q->unit], lane->until_ms,
-			    lane->expire_ms, lane->key);
-		}
+	for (unsigned i = 0; i < w->queues_count; i++) {
+		const struct name *n = &c->names[i];
+		for (const struct unit *u = n->unit; u; u = u->older)
+			trace("unit", i, u->held, u->holder, u->going);
+		for (unsigned dead = 0; dead < 2; dead++)
+			for (const struct model *q = n->q[dead]; q; q = q->older)
+				report(w, q, dead, 0);
+		for (unsigned k = 0; k < w->cells_count; k++)
+			report(w, c->away[k][i], 2, k);
 	}
 }
 
 void checks_end(struct world *w)
 {
 	const struct checks *c = w->checks;
-	for (unsigned i = 0; i < c->models_count; i++)
-		if (c->models[i].live > 0)
-			trace_fail("%llu messages are left in %s", U(c->models[i].live),
-			    c->models[i].name);
+	if (checks_live_all(w) > 0)
+		trace_fail("%llu messages are left", U(checks_live_all(w)));
 	for (unsigned i = 0; i < w->queues_count; i++)
-		if (c->units[i].going)
-			trace_fail("%s is still between two cells", c->models[2 * i].name);
+		for (const struct unit *u = c->names[i].unit; u; u = u->older)
+			if (u->going)
+				trace_fail("%s is still between two cells", u->q[0]->name);
 	for (uint32_t i = 0; i < w->lines.count; i++)
 		check_line(w, i);
 }

@@ -43,7 +43,7 @@ void checks_given(struct world *w, const struct actor *a, unsigned queue, uint64
 void checks_sent(struct world *w, unsigned queue, uint32_t line, uint64_t seq);
 void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq);
 void checks_refused(struct world *w, uint32_t line);
-void checks_settled(struct world *w, unsigned queue, uint64_t seq);
+void checks_settled(struct world *w, unsigned queue, uint64_t seq, uint32_t line);
 /* What a line is for: queues as bits, or all that are bound (topic). */
 void checks_line(struct world *w, uint32_t line, uint32_t queues, bool again, bool topic);
 
