@@ -935,6 +935,24 @@ static void rogue_step(struct actor *a)
 		client_move_out(a->side.client, end_now(&a->side), &out, NULL);
 }
 
+/*
+ * Removes a queue, or its dead letters; who sends next makes it anew.  Not one whose settings or bindings were to
+ * come again with it.
+ */
+static void remove_some(struct actor *a)
+{
+	struct world *w = a->w;
+	struct prng *p = &w->later;
+	unsigned queue = (unsigned)prng_below(p, w->queues_count);
+	unsigned dead = prng_chance(p, 300);
+	if (w->kinds[queue] == QUEUE_IDS || (w->bound >> queue & 1))
+		return;
+	trace("remove", a->number, queue, dead, 0);
+	client_queue(a->end.client, now(a), WIRE_TYPE_QUEUE_REMOVE,
+	    checks_name(w, 2 * queue + dead), prng_chance(p, 700) ? REMOVE_FORCE : 0, NULL,
+	    note_new(a, VERB_OTHER, 0, 0));
+}
+
 static void admin_step(struct actor *a)
 {
 	struct world *w = a->w;
@@ -946,8 +964,13 @@ static void admin_step(struct actor *a)
 		return;
 	}
 	rogue_step(a);
-	if (w->calm || a->asking || client_unanswered(a->end.client) > 0 ||
-	    !prng_chance(p, w->weather.cancel))
+	if (w->calm || a->asking || client_unanswered(a->end.client) > 0)
+		return;
+	if (w->weather.remove > 0 && prng_chance(&w->later, w->weather.remove)) {
+		remove_some(a);
+		return;
+	}
+	if (!prng_chance(p, w->weather.cancel))
 		return;
 	trace("admin", a->number, queue, 0, 0);
 	switch (prng_below(p, 6)) {

@@ -107,6 +107,7 @@ struct world *world_new(uint64_t seed)
 	struct world *w = calloc(1, sizeof(*w));
 	assert(w);
 	w->prng.state = seed;
+	w->later.state = seed * 7 + 1;
 	w->weather = random_weather(&w->prng);
 	w->space = random_space(&w->prng);
 	rmq_small_limits = prng_chance(&w->prng, 300);
@@ -122,6 +123,9 @@ struct world *world_new(uint64_t seed)
 	}
 	for (unsigned i = 0; i < w->queues_count; i++)
 		w->kinds[i] = random_kind(w, i);
+	/* … and would be made by whoever asks elsewhere, once it was removed. */
+	if (prng_chance(&w->later, 300) && !w->unlisted)
+		w->weather.remove = (unsigned)prng_range(&w->later, 1, 100);
 	/* Small limits let three queues be bound. */
 	w->bound = w->weather.topics > 0 ? (uint32_t)prng_range(&w->prng, 1, 7) : 0;
 	w->bound &= (1u << w->queues_count) - 1;

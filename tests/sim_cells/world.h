@@ -46,7 +46,8 @@ struct weather {
 	unsigned moves;	 /* begun, of 1000 steps of a mover */
 	unsigned
 	    rogue; /* somebody asks for what only a mover may, of 1000 steps of the administrator */
-	unsigned haste; /* of movers: so many of 1000 steps are theirs */
+	unsigned remove; /* queues, of 1000 steps of the administrator */
+	unsigned haste;	 /* of movers: so many of 1000 steps are theirs */
 };
 
 /* What is special about a queue. */
@@ -64,6 +65,8 @@ struct checks;
 
 struct world {
 	struct prng prng;
+	struct prng
+	    later; /* of what came to the simulation later, so that other seeds stay as they are */
 	struct weather weather;
 	struct space_limits space; /* small, so that a short run crosses them */
 	uint64_t boot_ms;
