@@ -640,13 +640,78 @@ static void steps_of_who_has_no_copy_are_refused(void **state)
 	sent(IN_Y);
 	move_in(MOVE_IN_BEGIN, IN_Y, TOKEN);
 	refused(RMQ_E_EXISTS);
-	for (char c = 'a'; c < 'a' + (char)COPIES_OF_ONE; c++) {
+	for (char c = 'a'; c < 'a' + (char)COPIES_OF_QUEUE; c++) {
 		char bytes[CELL_TOKEN_SIZE];
 		memset(bytes, c, sizeof(bytes));
 		begin_copy(IN_X, slice_of(bytes, sizeof(bytes)));
 	}
 	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
 	refused(RMQ_E_LIMIT);
+}
+
+/* The same, of a new connection of that user. */
+static void of_user(uint64_t number, struct world *x, uint32_t uid)
+{
+	say_hello(number, x);
+	broker_disconnect(x->broker, number);
+	begin();
+	LINE->n = 0;
+	broker_connect(x->broker, number);
+	broker_owner(x->broker, number, slice_str(""), uid);
+	INPUT(hello, WIRE_HELLO_VERSIONS, 0, 0, NO_TAGS);
+	run();
+	expect(WIRE_TYPE_WELCOME);
+}
+
+static void one_user_leaves_holds_and_copies_to_others(void **state)
+{
+	(void)state;
+	/* As if this many connections of that user held queues. */
+	struct owner *o = broker_conn(w->broker, 1)->owner;
+	o->moves = MOVES_OF_ONE;
+	move_out(MOVE_OUT_HOLD, IN_X, TOKEN);
+	refused(RMQ_E_LIMIT);
+	o->moves--;
+	hold(IN_X);
+	assert_int_equal(o->moves, MOVES_OF_ONE);
+	move_out(MOVE_OUT_HOLD, "other.at.x", TOKEN);
+	done();
+	move_out(MOVE_OUT_LET_GO, "other.at.x", TOKEN);
+	done();
+	assert_int_equal(o->moves, MOVES_OF_ONE - 1);
+	o->moves = MOVES_OF_ONE;
+	of_user(2, X, 1001);
+	hold(IN_X);
+	o->moves = 0;
+
+	conn = 1;
+	w = Y;
+	for (uint32_t i = 0; i < COPIES_OF_ONE; i++) {
+		char name[NAME_MAX_LEN];
+		snprintf(name, sizeof(name), "q%u.at.x", i);
+		move_in(MOVE_IN_BEGIN, name, TOKEN);
+		done();
+	}
+	/* Who has begun them is known after a crash, and from a checkpoint. */
+	for (int i = 0; i < 2; i++) {
+		conn = 1;
+		move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+		refused(RMQ_E_LIMIT);
+		/* One that stands may be begun again. */
+		move_in(MOVE_IN_BEGIN, "q1.at.x", TOKEN);
+		done();
+		of_user(2, Y, 1001);
+		move_in(MOVE_IN_BEGIN, i == 0 ? "a.at.x" : "b.at.x", TOKEN);
+		done();
+		conn = 1;
+		if (i == 0)
+			checkpoint();
+		crash();
+	}
+	move_in(MOVE_IN_DROP, "q1.at.x", TOKEN);
+	done();
+	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+	done();
 }
 
 static void nothing_is_made_beside_a_copy(void **state)
@@ -938,6 +1003,7 @@ int main(void)
 	    TEST(nothing_of_cells_is_written_below_their_level),
 	    TEST(a_copy_is_nobodys_until_its_token_opens_it),
 	    TEST(steps_of_who_has_no_copy_are_refused),
+	    TEST(one_user_leaves_holds_and_copies_to_others),
 	    TEST(nothing_is_made_beside_a_copy),
 	    TEST(a_copy_that_has_moved_on_is_followed),
 	    TEST(what_a_queue_is_bound_to_stays_with_the_cell_that_it_left),

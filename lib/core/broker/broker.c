@@ -79,7 +79,7 @@ struct broker *broker_new(const struct broker_host *host)
 	ledger_init(&b->ledger);
 	voided_init(&b->voided);
 	kv_init(&b->kv, &b->owners, &b->ledger.part_bytes);
-	places_init(&b->places, &b->ledger.part_bytes);
+	places_init(&b->places, &b->owners, &b->ledger.part_bytes);
 	b->level = level_newest();
 	b->next_queue = 1;
 	b->next_n = 1;
@@ -1210,6 +1210,9 @@ static void add_places(struct digest *d, const struct places *p)
 		TAILQ_FOREACH (c, &one->copies, link) {
 			add(d, c->token, sizeof(c->token));
 			add_u64(d, c->number);
+			add_u64(d, c->since_ms);
+			add_u64(d, c->maker->uid);
+			add(d, c->maker->node, c->maker->node_len);
 		}
 	}
 }

@@ -403,6 +403,17 @@ static bool write_kv(struct broker *b, uint64_t bytes)
 	return !e || RMQ_VARIANT(KV_CUT_OFF);
 }
 
+static void write_copy(struct broker *b, const struct place *p, const struct copy *c)
+{
+	uint8_t bytes[EVENT_MAKER_MAX + TAG_U64_SIZE];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put_u64(&tags, PART_COPY_TAG_SINCE, c->since_ms);
+	broker_put_maker(&tags, c->maker);
+	broker_emit_part_copy(
+	    b, &(struct event_part_copy){place_name(p), slice_of(c->token, sizeof(c->token)),
+		   c->number, slice_of(tags.p, tags.len)});
+}
+
 static void write_place(struct broker *b, const struct place *p)
 {
 	const struct copy *c;
@@ -410,9 +421,7 @@ static void write_place(struct broker *b, const struct place *p)
 		broker_emit_part_place(b, &(struct event_part_place){p->state, place_name(p),
 					      place_cell(p), place_token(p), NO_TAGS});
 	TAILQ_FOREACH (c, &p->copies, link)
-		broker_emit_part_copy(
-		    b, &(struct event_part_copy){place_name(p),
-			   slice_of(c->token, sizeof(c->token)), c->number, NO_TAGS});
+		write_copy(b, p, c);
 }
 
 /*

@@ -1901,12 +1901,15 @@ static enum rmq_error placed(
 	return RMQ_E_OK;
 }
 
-static enum rmq_error copied(
-    struct broker *b, struct slice name, struct slice token, uint64_t number)
+static enum rmq_error copied(struct broker *b, struct slice name, struct slice token,
+    uint64_t number, uint64_t since_ms, struct slice tags)
 {
+	struct event_maker m;
 	if (!name_valid(name) || token.len != CELL_TOKEN_SIZE)
 		return RMQ_E_CORRUPT;
-	places_add_copy(&b->places, name, token, number);
+	bool known = event_maker_find(tags, &m);
+	places_add_copy(&b->places, name, token, number, since_ms,
+	    known ? owner_use(&b->owners, m.node, m.uid) : broker_nobody(b));
 	return RMQ_E_OK;
 }
 
@@ -1921,7 +1924,9 @@ static enum rmq_error apply_placed(
 static enum rmq_error apply_copy(
     struct broker *b, const struct event_place *at, const struct event_copy *e)
 {
-	return sessions_want(b, at) ? copied(b, e->name, e->token, e->number) : RMQ_E_OK;
+	return sessions_want(b, at)
+		   ? copied(b, e->name, e->token, e->number, at->wall.ms, e->tags)
+		   : RMQ_E_OK;
 }
 
 static enum rmq_error apply_copy_gone(
@@ -1988,7 +1993,8 @@ static enum rmq_error apply_part_copy(
     struct broker *b, const struct event_place *at, const struct event_part_copy *e)
 {
 	(void)at;
-	return copied(b, e->name, e->token, e->number);
+	return copied(b, e->name, e->token, e->number,
+	    tags_find_u64(e->tags, PART_COPY_TAG_SINCE), e->tags);
 }
 
 static enum rmq_error apply_end_parts(

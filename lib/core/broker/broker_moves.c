@@ -35,7 +35,8 @@
 struct move {
 	TAILQ_ENTRY(move) link;
 	struct conn *conn;
-	uint64_t heard_ms; /* lease time */
+	struct owner *owner; /* … as it was then */
+	uint64_t heard_ms;   /* lease time */
 	bool frozen;
 	uint8_t token[CELL_TOKEN_SIZE];
 	uint8_t name_len;
@@ -217,6 +218,8 @@ void broker_move_end(struct broker *b, struct conn *c)
 	c->move = NULL;
 	TAILQ_REMOVE(&b->moving, m, link);
 	b->moves--;
+	m->owner->moves--;
+	owner_drop(&b->owners, m->owner);
 	if (!move_of(b, slice_of(m->name, m->name_len)))
 		hold_all(b, m, false, false);
 	free(m);
@@ -288,6 +291,28 @@ static enum rmq_error may_write(
 	return RMQ_E_OK;
 }
 
+/* The same for one queue more that is held. */
+static enum rmq_error may_hold(
+    const struct broker *b, const struct conn *c, char text[TEXT_MAX + 1])
+{
+	char title[OWNER_TITLE_SIZE];
+	const struct owner *o = c->owner;
+	if (c->move)
+		return RMQ_E_OK;
+	if (b->moves >= MOVES_MAX)
+		snprintf(text, TEXT_MAX + 1,
+		    "%u queues move at once, and no more may: try again when one has moved",
+		    MOVES_MAX);
+	else if (owner_known(o) && o->moves >= MOVES_OF_ONE)
+		snprintf(text, TEXT_MAX + 1,
+		    "%s moves %u queues at once, as many as one %s may of %u in all: try again "
+		    "when one has moved",
+		    owner_title(o, title), o->moves, owner_kind(o), MOVES_MAX);
+	else
+		return RMQ_E_OK;
+	return RMQ_E_LIMIT;
+}
+
 static enum rmq_error hold(
     struct broker *b, struct conn *c, const struct wire_move_out *m, char text[TEXT_MAX + 1])
 {
@@ -304,14 +329,14 @@ static enum rmq_error hold(
 		snprintf(text, TEXT_MAX + 1, "queue is being emptied or removed");
 		return RMQ_E_BUSY;
 	}
-	if (!c->move && b->moves >= MOVES_MAX) {
-		snprintf(
-		    text, TEXT_MAX + 1, "%u queues move at once, and no more may", MOVES_MAX);
-		return RMQ_E_LIMIT;
-	}
+	err = may_hold(b, c, text);
+	if (err)
+		return err;
 	broker_move_end(b, c);
 	c->move = memory_new(sizeof(*c->move));
 	c->move->conn = c;
+	c->move->owner = owner_hold(c->owner);
+	c->owner->moves++;
 	c->move->heard_ms = b->lease_now.ms;
 	c->move->name_len = (uint8_t)m->queue.len;
 	memcpy(c->move->name, m->queue.data, m->queue.len);
@@ -548,9 +573,34 @@ static void drop_copies(struct broker *b, struct slice base)
 		drop_copy(b, base, slice_of(c->token, CELL_TOKEN_SIZE));
 }
 
-static enum rmq_error begin(
-    struct broker *b, const struct wire_move_in *m, char text[TEXT_MAX + 1])
+#define COPIES_SHOWN "rmq-queue cells --copies shows them, and drop-copy drops one"
+
+/* What keeps one copy more from being begun, of the queue with that place; RMQ_E_OK: nothing. */
+static enum rmq_error may_begin(const struct broker *b, const struct owner *o,
+    const struct place *p, char text[TEXT_MAX + 1])
 {
+	char title[OWNER_TITLE_SIZE];
+	if (p && p->copies_count >= COPIES_OF_QUEUE)
+		snprintf(text, TEXT_MAX + 1,
+		    "%u copies of the queue have begun, and no more may: " COPIES_SHOWN,
+		    COPIES_OF_QUEUE);
+	else if (b->places.copies >= COPIES_MAX)
+		snprintf(text, TEXT_MAX + 1, "%u copies arrive, and no more may: " COPIES_SHOWN,
+		    COPIES_MAX);
+	else if (owner_known(o) && o->copies >= COPIES_OF_ONE)
+		snprintf(text, TEXT_MAX + 1,
+		    "%s has begun %u copies, as many as one %s may of %u in all: " COPIES_SHOWN,
+		    owner_title(o, title), o->copies, owner_kind(o), COPIES_MAX);
+	else
+		return broker_room_left(b) < MOVE_ROOM ? RMQ_E_DISK_FULL : RMQ_E_OK;
+	return RMQ_E_LIMIT;
+}
+
+static enum rmq_error begin(struct broker *b, const struct conn *c,
+    const struct wire_move_in *m, char text[TEXT_MAX + 1])
+{
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
 	const struct place *p = places_find(&b->places, m->queue);
 	struct unit u = unit_of(b, m->queue, NO_TAGS);
 	enum rmq_error err = may_write(b, m->queue, text);
@@ -562,22 +612,13 @@ static enum rmq_error begin(
 	}
 	if (RMQ_VARIANT(BEGIN_DROPS))
 		drop_copies(b, m->queue);
-	if (p && p->copies_count >= COPIES_OF_ONE) {
-		snprintf(text, TEXT_MAX + 1,
-		    "%u copies of the queue have begun, and no more may: one has to come to "
-		    "its end",
-		    COPIES_OF_ONE);
-		return RMQ_E_LIMIT;
-	}
-	if (b->places.copies >= COPIES_MAX) {
-		snprintf(text, TEXT_MAX + 1, "%u copies arrive, and no more may", COPIES_MAX);
-		return RMQ_E_LIMIT;
-	}
-	if (broker_room_left(b) < MOVE_ROOM)
-		return RMQ_E_DISK_FULL;
+	err = may_begin(b, c->owner, p, text);
+	if (err)
+		return err;
+	broker_put_maker(&tags, c->owner);
 	broker_reserve(b, MOVE_ROOM);
-	broker_emit_copy(
-	    b, &(struct event_copy){m->queue, m->token, b->places.number + 1, NO_TAGS});
+	broker_emit_copy(b, &(struct event_copy){m->queue, m->token, b->places.number + 1,
+				slice_of(tags.p, tags.len)});
 	return RMQ_E_OK;
 }
 
@@ -652,7 +693,7 @@ void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in 
 	const struct copy *copy = copy_of(b, m->queue, m->token);
 	switch ((enum move_in)m->step) {
 	case MOVE_IN_BEGIN:
-		err = begin(b, m, text);
+		err = begin(b, c, m, text);
 		break;
 	case MOVE_IN_DROP:
 		if (copy && !RMQ_VARIANT(OPEN_KEEPS))

@@ -14,9 +14,9 @@ static int by_name(const struct place *a, const struct place *b)
 RB_PROTOTYPE(place_tree, place, by_name, by_name)
 RB_GENERATE(place_tree, place, by_name, by_name)
 
-void places_init(struct places *p, uint64_t *part_bytes)
+void places_init(struct places *p, struct owner_tree *owners, uint64_t *part_bytes)
 {
-	*p = (struct places){.part_bytes = part_bytes};
+	*p = (struct places){.part_bytes = part_bytes, .owners = owners};
 	RB_INIT(&p->by_name);
 }
 
@@ -26,17 +26,26 @@ static uint64_t part_max(const struct place *one)
 	       (uint64_t)one->copies_count * (COPY_PART_MAX + one->name_len);
 }
 
+static void remove_copy(struct places *p, struct place *one, struct copy *c)
+{
+	*p->part_bytes -= part_max(one);
+	TAILQ_REMOVE(&one->copies, c, link);
+	one->copies_count--;
+	p->copies--;
+	c->maker->copies--;
+	owner_drop(p->owners, c->maker);
+	free(c);
+	*p->part_bytes += part_max(one);
+}
+
 static void end(struct places *p, struct place *one)
 {
 	struct copy *c;
+	while ((c = TAILQ_FIRST(&one->copies)))
+		remove_copy(p, one, c);
 	*p->part_bytes -= part_max(one);
 	RB_REMOVE(place_tree, &p->by_name, one);
 	p->count--;
-	p->copies -= one->copies_count;
-	while ((c = TAILQ_FIRST(&one->copies))) {
-		TAILQ_REMOVE(&one->copies, c, link);
-		free(c);
-	}
 	free(one->cell);
 	free(one);
 }
@@ -134,16 +143,22 @@ void places_set(
 	tidy(p, one);
 }
 
-void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number)
+void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number,
+    uint64_t since_ms, struct owner *maker)
 {
 	struct place *one = make(p, name);
 	struct copy *c = place_copy(one, token), *after = TAILQ_LAST(&one->copies, copy_list);
 	if (number > p->number)
 		p->number = number;
-	if (c)
+	if (c) {
+		owner_drop(p->owners, maker);
 		return;
+	}
 	c = memory_new(sizeof(*c));
+	c->maker = maker;
+	c->maker->copies++;
 	c->number = number;
+	c->since_ms = since_ms;
 	memcpy(c->token, token.data, sizeof(c->token));
 	*p->part_bytes -= part_max(one);
 	/* In a recovery, a later piece may know of an earlier one. */
@@ -164,11 +179,6 @@ void places_drop_copy(struct places *p, struct slice name, struct slice token)
 	struct copy *c = one ? place_copy(one, token) : NULL;
 	if (!c)
 		return;
-	*p->part_bytes -= part_max(one);
-	TAILQ_REMOVE(&one->copies, c, link);
-	free(c);
-	one->copies_count--;
-	p->copies--;
-	*p->part_bytes += part_max(one);
+	remove_copy(p, one, c);
 	tidy(p, one);
 }

@@ -16,11 +16,14 @@
 
 #include "core/base/codec.h"
 #include "core/base/limits.h"
-#include "core/wire/wire.h"
+#include "core/queue/owner.h"
+#include "core/wire/event.h"
 
 struct copy {
 	TAILQ_ENTRY(copy) link;
+	struct owner *maker; /* who has begun it */
 	uint64_t number;
+	uint64_t since_ms; /* wall clock when it began; 0: not known */
 	uint8_t token[CELL_TOKEN_SIZE];
 };
 
@@ -40,7 +43,7 @@ RB_HEAD(place_tree, place);
 
 /* What an entry, or a copy, takes in a checkpoint besides name and cell, at most. */
 #define PLACE_PART_MAX 32
-#define COPY_PART_MAX  40
+#define COPY_PART_MAX  (40 + EVENT_MAKER_MAX + TAG_U64_SIZE)
 
 struct places {
 	struct place_tree by_name;
@@ -48,9 +51,10 @@ struct places {
 	uint32_t copies;      /* of all of them */
 	uint64_t number;      /* of the newest copy */
 	uint64_t *part_bytes; /* what all takes in a checkpoint, at most, is added here */
+	struct owner_tree *owners;
 };
 
-void places_init(struct places *p, uint64_t *part_bytes);
+void places_init(struct places *p, struct owner_tree *owners, uint64_t *part_bytes);
 void places_deinit(struct places *p);
 
 static inline struct slice place_name(const struct place *p)
@@ -81,8 +85,9 @@ bool place_valid(uint8_t state, struct slice name, struct slice cell, struct sli
 /* The name's place is this from now on. */
 void places_set(
     struct places *p, uint8_t state, struct slice name, struct slice cell, struct slice token);
-/* A copy with that token has begun as number `number`; nothing if it is known. */
-void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number);
+/* A copy with that token has begun as number `number`; nothing if it is known.  Takes the use of the owner. */
+void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number,
+    uint64_t since_ms, struct owner *maker);
 /* It is none any more; nothing if it is not known. */
 void places_drop_copy(struct places *p, struct slice name, struct slice token);
 

@@ -437,6 +437,9 @@ const char *event_name(unsigned type);
 	X(CREATE, EVENT_TAG_ARRIVING, arriving) \
 	X(PART_QUEUE, EVENT_TAG_ARRIVING, arriving) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LEFT, left) \
+	X(COPY, EVENT_TAG_MAKER, maker) \
+	X(PART_COPY, EVENT_TAG_MAKER, maker) \
+	X(PART_COPY, PART_COPY_TAG_SINCE, since) \
 	X(KV_PUT, EVENT_TAG_MAKER, maker) \
 	X(PART_KV_ENTRY, EVENT_TAG_MAKER, maker) \
 	X(PART_QUEUE, PART_QUEUE_TAG_DROPPED, dropped) \
@@ -486,7 +489,7 @@ static inline uint32_t event_chunk_queues_len(uint32_t shares)
 
 /*
  * CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known.  KV_PUT
- * and PART_KV_ENTRY: who put it.
+ * and PART_KV_ENTRY: who put it.  COPY and PART_COPY: who has begun it.
  */
 #define EVENT_TAG_MAKER	 3
 #define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
@@ -591,6 +594,8 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 #define EVENT_ARRIVING_SIZE (4 + CELL_TOKEN_SIZE)
 /* PART_QUEUE: empty: a LEAVE has taken the queue's name. */
 #define PART_QUEUE_TAG_LEFT 8
+/* PART_COPY: u64, wall clock in ms when the copy began; not there: it is not known. */
+#define PART_COPY_TAG_SINCE 1
 
 /* CREATE, SET, PART_QUEUE: further settings (more_settings.h). */
 #define EVENT_TAG_SETTINGS 2
