@@ -148,6 +148,9 @@ static void fails(struct actor *a)
 	enum rmq_error err = mover_error(a->moves->mover, &text, &side);
 	if (err == RMQ_E_LIMIT && rmq_small_limits)
 		return;
+	/* Where daemons know of no cells nothing moves. */
+	if (err == RMQ_E_CONFIG && a->w->unlisted)
+		return;
 	if (err != RMQ_E_TIMEOUT && err != RMQ_E_UNKNOWN_SESSION && err != RMQ_E_BUSY)
 		trace_fail("a queue cannot be moved: %s: %.*s", error_text(err), (int)text.len,
 		    (const char *)text.data);

@@ -13,6 +13,30 @@
 #include "core/broker/broker_state.h"
 #include "two_cells.h"
 
+/* "q" is at home at X. */
+static void know_cells(void)
+{
+	static struct cells list;
+	const char *why;
+	assert_int_equal(cells_parse(&list, slice_str("x=h:1;y+=h:2"), &why), RMQ_E_OK);
+	broker_cells(w->broker, &list, slice_str(w == X ? "x" : "y"));
+}
+
+static int setup_cells(void **state)
+{
+	setup(state);
+	for (w = X; w <= Y; w++)
+		know_cells();
+	w = X;
+	return 0;
+}
+
+static void crash(void)
+{
+	restart();
+	know_cells();
+}
+
 /* ---- what is in a queue ---- */
 
 static uint8_t batch_bytes[BATCH_MAX];
@@ -486,7 +510,7 @@ static void nothing(void)
 static void y_restarts(void)
 {
 	w = Y;
-	restart();
+	crash();
 	w = X;
 }
 
@@ -582,7 +606,7 @@ static void numbers_that_do_not_rise_are_refused(void **state)
 	arrive(10, 0, NO_TAGS, lines(1, NO_TAGS, 'm'));
 	done();
 	assert_int_equal(queue_total(hidden()), 4);
-	restart();
+	crash();
 	assert_int_equal(queue_total(hidden()), 4);
 	assert_int_equal(hidden()->next_seq, 11);
 }
@@ -732,7 +756,7 @@ static void pieces_of_a_large_message_come_one_after_the_other(void **state)
 	assert_int_equal(queue_total(hidden()), 1);
 	assert_int_equal(hidden()->next_seq, 10);
 	assert_int_equal(queue_range_at(hidden(), 9)->failures, 2);
-	restart();
+	crash();
 	assert_int_equal(queue_total(hidden()), 1);
 }
 
@@ -811,7 +835,7 @@ static void a_copy_that_is_dropped_leaves_nothing(void **state)
 	assert_true(w->broker->ledger.part_bytes <= bytes + 200);
 	checkpoint();
 	checkpoint();
-	restart();
+	crash();
 	uint64_t live = 0;
 	for (struct record *r; (r = records_from(&w->broker->ledger.stored, live));) {
 		assert_int_equal(r->live, 0);
@@ -854,7 +878,7 @@ static void sparse_records_of_a_copy_move(void **state)
 	uint64_t before = kept();
 	checkpoint();
 	assert_true(kept() < before);
-	restart();
+	crash();
 	w = X;
 	copy_with("q", WITH_SETTINGS);
 	copy_with("q", WITH_COUNTS);
@@ -905,7 +929,7 @@ static void a_number_that_leaves_no_room_for_messages_is_refused(void **state)
 	sent("q", 5, NO_TAGS, 'm');
 	uint64_t first;
 	(void)take("q", 6, &first);
-	restart();
+	crash();
 }
 
 /* Queues of one user have a limit: others must not use it up. */
@@ -935,34 +959,39 @@ static void only_who_may_do_everything_says_who_made_a_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(all_that_is_in_a_queue_moves, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_queue_that_arrives_survives_restarts, setup, teardown),
+		all_that_is_in_a_queue_moves, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_queue_that_arrives_survives_checkpoints, setup, teardown),
+		a_queue_that_arrives_survives_restarts, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_queue_that_arrives_survives_both, setup, teardown),
+		a_queue_that_arrives_survives_checkpoints, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		numbers_that_do_not_rise_are_refused, setup, teardown),
-	    cmocka_unit_test_setup_teardown(who_has_no_copy_brings_nothing, setup, teardown),
+		a_queue_that_arrives_survives_both, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		frames_that_no_mover_sends_are_refused_whole, setup, teardown),
+		numbers_that_do_not_rise_are_refused, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_copy_that_lacks_messages_is_not_counted, setup, teardown),
+		who_has_no_copy_brings_nothing, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_lease_of_another_cell_does_not_use_up_those_of_this_one, setup, teardown),
+		frames_that_no_mover_sends_are_refused_whole, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		pieces_of_a_large_message_come_one_after_the_other, setup, teardown),
-	    cmocka_unit_test_setup_teardown(what_was_sent_there_is_known_here, setup, teardown),
+		a_copy_that_lacks_messages_is_not_counted, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_back_off_lasts_as_long_by_another_clock, setup, teardown),
+		a_lease_of_another_cell_does_not_use_up_those_of_this_one, setup_cells,
+		teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_copy_that_is_dropped_leaves_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(sparse_records_of_a_copy_move, setup, teardown),
+		pieces_of_a_large_message_come_one_after_the_other, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		a_number_that_leaves_no_room_for_messages_is_refused, setup, teardown),
+		what_was_sent_there_is_known_here, setup_cells, teardown),
 	    cmocka_unit_test_setup_teardown(
-		only_who_may_do_everything_says_who_made_a_queue, setup, teardown),
+		a_back_off_lasts_as_long_by_another_clock, setup_cells, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_copy_that_is_dropped_leaves_nothing, setup_cells, teardown),
+	    cmocka_unit_test_setup_teardown(
+		sparse_records_of_a_copy_move, setup_cells, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_number_that_leaves_no_room_for_messages_is_refused, setup_cells, teardown),
+	    cmocka_unit_test_setup_teardown(
+		only_who_may_do_everything_says_who_made_a_queue, setup_cells, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

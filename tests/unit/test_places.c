@@ -718,8 +718,8 @@ static void nothing_is_made_beside_a_copy(void **state)
 {
 	(void)state;
 	w = Y;
-	w->broker->cells = NULL;
 	begin_copy(IN_X, TOKEN);
+	w->broker->cells = NULL;
 	send(IN_X, 0, NO_TAGS);
 	refused(RMQ_E_PAUSED);
 	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
@@ -907,6 +907,25 @@ static void leads(const char *cell, struct slice token, const char *servers)
 	refused(RMQ_E_ELSEWHERE);
 }
 
+/* What a client calls X, or Y, may be another one for all others. */
+static void a_daemon_that_knows_no_cells_lets_no_queue_go_and_takes_none(void **state)
+{
+	(void)state;
+	sent(IN_X);
+	w->broker->cells = NULL;
+	move_out(MOVE_OUT_HOLD, IN_X, TOKEN);
+	refused(RMQ_E_CONFIG);
+	move_out(MOVE_OUT_GONE, IN_X, TOKEN);
+	refused(RMQ_E_STALE);
+	follow("y", TOKEN, OTHER);
+	refused(RMQ_E_CONFIG);
+	sent(IN_X);
+	w = Y;
+	w->broker->cells = NULL;
+	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+	refused(RMQ_E_CONFIG);
+}
+
 /* Whoever read another token read another place, which may be a later one. */
 static void a_place_leads_on_to_another_cell_only_if_it_is_what_was_read(void **state)
 {
@@ -999,6 +1018,7 @@ int main(void)
 	    TEST(a_command_that_was_taken_is_answered_though_its_queue_has_gone),
 	    TEST(that_it_has_gone_is_one_record_and_the_rest_follows_in_pieces),
 	    TEST(places_stand_in_several_pieces_of_a_checkpoint),
+	    TEST(a_daemon_that_knows_no_cells_lets_no_queue_go_and_takes_none),
 	    TEST(only_base_names_move_and_only_to_cells_of_the_list),
 	    TEST(nothing_of_cells_is_written_below_their_level),
 	    TEST(a_copy_is_nobodys_until_its_token_opens_it),

@@ -283,6 +283,13 @@ static enum rmq_error may_write(
 		    LEVEL_CELLS);
 		return RMQ_E_VERSION;
 	}
+	/* A client's list may have other addresses for the names, and nobody would find what it moves. */
+	if (!b->cells) {
+		snprintf(text, TEXT_MAX + 1,
+		    "the daemon has no list of cells, and does not know which one it is: "
+		    "settings cells and cell");
+		return RMQ_E_CONFIG;
+	}
 	if (b->places.count >= PLACES_MAX && !places_find(&b->places, base)) {
 		snprintf(
 		    text, TEXT_MAX + 1, "%u queues have moved, and no more may", PLACES_MAX);
@@ -368,10 +375,8 @@ static void freeze(struct broker *b, struct move *m)
 
 static bool is_other_cell(const struct broker *b, struct slice cell)
 {
-	if (!name_valid_node(cell))
-		return false;
-	return !b->cells ||
-	       (!slice_eq(cell, b->cell) && cells_find(b->cells, cell) != CELLS_NONE);
+	return b->cells && name_valid_node(cell) && !slice_eq(cell, b->cell) &&
+	       cells_find(b->cells, cell) != CELLS_NONE;
 }
 
 static enum rmq_error may_go(const struct broker *b, const struct conn *c,
