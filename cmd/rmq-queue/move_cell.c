@@ -249,7 +249,7 @@ static enum rmq_error shorten_all(struct moving *m)
 }
 
 /*
- * Nobody finds the queue, as a cell on the way is not in the list any more: if it lives in m->to, the ways that are left are
+ * Nobody finds the queue, as a cell on the way is not in the list any more, or has lost it: if it lives in m->to, the ways that are left are
  * made to lead there.
  */
 static enum rmq_error lead_anew(struct moving *m, enum rmq_error err)
@@ -258,7 +258,7 @@ static enum rmq_error lead_anew(struct moving *m, enum rmq_error err)
 	char why[sizeof(a->why)];
 	memcpy(why, a->why, sizeof(why));
 	a->keeps = true;
-	if (err == RMQ_E_CONFIG)
+	if (err == RMQ_E_CONFIG || err == RMQ_E_ELSEWHERE)
 		(void)shorten_all(m);
 	a->keeps = false;
 	a->code = RMQ_E_OK;
@@ -314,6 +314,8 @@ enum rmq_error move_cell_run(struct cells_asked *c, const char *queue, const cha
 	struct moving m = {.cells = c, .admin = c->main, .queue = queue, .to = cell};
 	bool again = true;
 	enum rmq_error err = check_list(c, cell);
+	/* That cells send it to and fro may end by what this command does. */
+	client_wait_no_more(c->main->io.client);
 	for (unsigned i = 0; !err && again; i++) {
 		if (i == AGAIN_MAX)
 			return admin_fail(c->main, RMQ_E_BUSY, "moves from cell to cell");

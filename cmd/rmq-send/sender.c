@@ -368,7 +368,7 @@ static bool on_split(void *arg, const struct client_command *cmd, uint32_t at, v
 static bool is_late(enum rmq_error code)
 {
 	return code == RMQ_E_NO_DAEMON || code == RMQ_E_TIMEOUT || code == RMQ_E_FULL ||
-	       code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED;
+	       code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED || code == RMQ_E_ELSEWHERE;
 }
 
 static void on_fatal(void *arg, enum rmq_error code, struct slice text)

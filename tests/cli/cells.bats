@@ -181,12 +181,70 @@ in_cell() {
 	run -64 rmq-send -S 'a=unix:a;b=' jobs one
 }
 
-@test "cells: daemons that send a client in a circle are named, and nothing is taken" {
+# in_a_circle: daemons a and b that send each other all that is at home in a cell x; it_is_b mends that.
+in_a_circle() {
 	cell a "a=unix:$PWD/a.sock;x=unix:$PWD/b.sock"
 	cell b "b=unix:$PWD/b.sock;x=unix:$PWD/a.sock"
-	run -78 rmq-send --timeout 2s jobs.at.x one
-	assert_output --partial "cells send it from one to the other for queue jobs.at.x"
+	at a
+}
+
+it_is_b() {
+	stop_queue "${PID[b]}"
+	start_queue b --cells "a=unix:$PWD/a.sock;x=unix:$PWD/b.sock" --cell x
+	at a
+}
+
+@test "cells: daemons that send a client in a circle are named, and nothing is taken" {
+	in_a_circle
+	run -75 rmq-send --timeout 2s jobs.at.x one
+	assert_line --index 0 --partial "waiting: cells send it from one to the other for queue jobs.at.x, now from "
+	assert_line --index 1 --partial "rmq-send: jobs.at.x: cells send it from one to the other"
+	run -75 --separate-stderr rmq-send -q --no-wait jobs.at.x one
+	[ "$(wc -l <<<"$stderr")" = 1 ]
+	[[ $stderr = *"cells send it from one to the other"* ]]
+	run -75 rmq-recv -1 --timeout 1s jobs.at.x
+	assert_line --partial "cells send it from one to the other for queue jobs.at.x"
+	run -75 rmq-queue create --timeout 1s jobs.at.x
+	assert_line --partial "cells send it from one to the other for queue jobs.at.x"
 	assert_equal "$(in_cell a)$(in_cell b)" ""
+}
+
+@test "cells: clients that are sent in a circle wait until lists do not contradict each other any more" {
+	in_a_circle
+	rmq-send jobs.at.x one 2>send.err 3>&- &
+	STARTED+=($!)
+	rmq-recv jobs.at.x >recv.out 2>recv.err 3>&- &
+	STARTED+=($!)
+	rmq-queue create --timeout 1m more.at.x 2>create.err 3>&- &
+	STARTED+=($!)
+	for name in send recv create; do
+		wait_until 20 grep -q "waiting: cells send it from one to the other" $name.err
+	done
+	it_is_b
+	wait "${STARTED[-4]}"
+	wait "${STARTED[-2]}"
+	wait_until 20 grep -qx one recv.out
+	for name in send recv create; do
+		assert_equal "$(grep -c waiting: $name.err)" 1
+	done
+	wait_until 20 grep -q "going on: a cell has the queue" recv.err
+}
+
+@test "cells: a forwarder brings other queues what is theirs while cells contradict each other about one" {
+	in_a_circle
+	rmq-send jobs.at.x.away one
+	rmq-send more.away two
+	rmq-queue forward 2>forward.err 3>&- &
+	STARTED+=($!)
+	wait_until 20 grep -q "^rmq-queue: jobs.at.x: cells send it.* waits, and is tried again" forward.err
+	assert_equal "$(rmq-recv -1 more)" two
+	rmq-send late.at.x.away three
+	rmq-send third.away four
+	assert_equal "$(rmq-recv -1 third)" four
+	it_is_b
+	assert_equal "$(rmq-recv -1 jobs.at.x)" one
+	assert_equal "$(rmq-recv -1 late.at.x)" three
+	kill -0 "${STARTED[-2]}"
 }
 
 @test "cells: a list that changes moves nothing, and is safe while daemons have different ones" {

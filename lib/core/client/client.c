@@ -361,6 +361,12 @@ struct client_waiting client_waiting(const struct client *c)
 	bool asks = c->asking && !(c->state == READY && only_watches(c));
 	if (c->dead || (!asks && !c->ping_out))
 		return w;
+	const char *circle = client_cells_circle(c, &w.since);
+	if (asks && circle && !c->config.no_wait) {
+		w.what = CLIENT_WAITS_CELLS;
+		w.why = circle;
+		return w;
+	}
 	w.what = CLIENT_WAITS_ANSWER;
 	if (!asks) {
 		w.since = c->pinged;
@@ -584,13 +590,18 @@ void client_input(struct client *c, struct mono_time now, struct slice in, size_
 static void give_up_waiting(struct client *c)
 {
 	enum rmq_error code = RMQ_E_TIMEOUT;
+	struct mono_time since;
+	const char *circle = client_cells_circle(c, &since);
 	if (c->blocked)
 		code = c->blocked_code;
+	else if (circle)
+		code = RMQ_E_ELSEWHERE;
 	else if (c->state != READY)
 		code = RMQ_E_NO_DAEMON;
 	else if (only_watches(c) && !c->ping_out)
 		code = RMQ_E_UNMET;
-	client_give_up(c, code, slice_of(NULL, 0));
+	client_give_up(
+	    c, code, code == RMQ_E_ELSEWHERE ? slice_str(circle) : slice_of(NULL, 0));
 }
 
 void client_tick(struct client *c, struct mono_time now)

@@ -46,7 +46,8 @@ struct client_config {
 	 */
 	uint64_t timeout_ms;
 	uint64_t seed; /* for jitter */
-	bool no_wait;  /* FULL or PAUSED ends it, instead of waiting */
+	/* FULL or PAUSED ends it, instead of waiting; so does that cells send it to and fro (ELSEWHERE). */
+	bool no_wait;
 	/* The cells that the host knows, borrowed as long as the client lives; NULL: one, without a list. */
 	const struct cells *cells;
 	/* The one to begin in; empty: the home of what is asked for first, of `cells`, else without a name. */
@@ -290,13 +291,14 @@ enum client_wait {
 	CLIENT_WAITS_NOT,
 	CLIENT_WAITS_DAEMON, /* none has answered HELLO on this connection yet */
 	CLIENT_WAITS_ANSWER, /* of the daemon that it is connected to */
-	CLIENT_WAITS_ROOM    /* for the SEND that is the oldest command: it is sent again */
+	CLIENT_WAITS_ROOM,   /* for the SEND that is the oldest command: it is sent again */
+	CLIENT_WAITS_CELLS   /* for lists of cells that do not send it to and fro any more */
 };
 struct client_waiting {
 	enum client_wait what;
 	struct mono_time since; /* … nothing of this kind has come */
 	struct slice queue; /* ROOM: the queue without room.  Borrowed until the next call */
-	const char *why;    /* the daemon's reason, or "".  Likewise */
+	const char *why;    /* the daemon's reason, or ""; CELLS: which cells do.  Likewise */
 };
 struct client_waiting client_waiting(const struct client *c);
 /* Whether fatal() was called: no timer runs any more. */
@@ -395,7 +397,7 @@ const struct client_command *client_shelf(const struct client *c);
 bool client_blocked(const struct client *c);
 /* Whether one does, or is tried again, or was refused as it found none, and none was stored since. */
 bool client_lacks_room(const struct client *c);
-/* From now on it waits for no room: what finds none is refused, as with no_wait. */
+/* From now on it waits for no room: what finds none is refused.  That is no_wait. */
 void client_wait_no_more(struct client *c);
 
 /* ---- receiving ---- */

@@ -15,11 +15,15 @@
 #include "core/base/name.h"
 #include "core/base/variant.h"
 
-#define CIRCLE_MAX   8 /* times that it is sent away, and nobody says that the queue is there */
-#define HOP_MIN_MS   10	  /* before the second one in a row */
-#define HOP_FRESH_MS 20	  /* … at most after a queue that has just been moved */
-#define HOP_MAX_MS   500  /* … and at most */
-#define GOODBYE_MS   1000 /* for a daemon to end the connection after BYE */
+/* Times that it is sent away, and nobody says that the queue is there: */
+#define WAY_MAX	      2	   /* … that may be the way to it */
+#define CIRCLE_MIN    4	   /* … that are to and fro */
+#define CIRCLE_MAX    8	   /* … after which it waits for lists to change */
+#define HOP_MIN_MS    10   /* before the second one in a row */
+#define HOP_FRESH_MS  20   /* … at most after a queue that has just been moved */
+#define HOP_MAX_MS    500  /* … and at most */
+#define HOP_CIRCLE_MS 1000 /* … in a circle */
+#define GOODBYE_MS    1000 /* for a daemon to end the connection after BYE */
 
 void client_cells_free(struct client *c)
 {
@@ -126,8 +130,11 @@ bool client_cells_welcome(struct client *c, const struct wire_welcome *m)
 	c->roam.unknown = !(m->features & WIRE_FEATURE_CELLS);
 	if (c->roam.unknown)
 		c->roam.came_due = false;
+	c->roam.met_len = 0;
 	if (!tags_find(m->tags, WELCOME_TAG_CELL, &name) || !name_valid_node(name))
 		return true;
+	memcpy(c->roam.met, name.data, name.len);
+	c->roam.met_len = name.len;
 	if (at.len == 0) {
 		memcpy(c->roam.given, name.data, name.len);
 		c->roam.given_len = name.len;
@@ -152,16 +159,57 @@ static bool waits_for_answer(const struct client *c)
 	return false;
 }
 
-static void give_up_circle(struct client *c)
+/* ---- circles ---- */
+
+const char *client_cells_circle(const struct client *c, struct mono_time *since)
 {
-	char text[TEXT_MAX + 1];
-	const struct cell_place *next = &c->roam.next;
-	struct slice here = client_cell(c);
-	snprintf(text, sizeof(text),
-	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: their lists of cells differ, or one was restored or wiped: see Cells in rmq(7)",
-	    (int)next->queue_len, next->queue, (int)here.len, (const char *)here.data,
-	    (int)next->name_len, next->name);
-	client_give_up(c, RMQ_E_CONFIG, slice_str(text));
+	const struct roam *r = &c->roam;
+	/* One that cannot be reached is what it waits for then. */
+	if (r->circle < CIRCLE_MIN || (c->state != READY && c->failures > 0))
+		return NULL;
+	*since = r->circling;
+	return r->why;
+}
+
+/* From the cell that it is in. */
+static void say_circle(struct client *c)
+{
+	struct roam *r = &c->roam;
+	struct slice here = client_cell(c), met = slice_of(r->met, r->met_len);
+	struct slice queue = slice_of(r->next.queue, r->next.queue_len);
+	bool misled = met.len > 0 && !slice_eq(here, met);
+	int len = snprintf(r->why, sizeof(r->why),
+	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: ",
+	    (int)queue.len, (const char *)queue.data, (int)(misled ? met : here).len,
+	    (const char *)(misled ? met : here).data, (int)r->next.name_len, r->next.name);
+	size_t cap = sizeof(r->why) - (size_t)len;
+	if (misled)
+		snprintf(r->why + len, cap,
+		    "the addresses of cell %.*s lead to cell %.*s: see Cells in rmq(7)",
+		    (int)here.len, (const char *)here.data, (int)met.len,
+		    (const char *)met.data);
+	else
+		snprintf(r->why + len, cap,
+		    "their lists of cells differ, or one was restored or wiped: see Cells in rmq(7)");
+}
+
+/* Whether what is asked for is refused, instead of waiting until lists have changed. */
+static bool is_refused(const struct client *c)
+{
+	const struct roam *r = &c->roam;
+	return c->config.no_wait && r->leaving && !r->fresh && r->circle >= CIRCLE_MAX;
+}
+
+bool client_cells_refuse(struct client *c, const char **why)
+{
+	struct roam *r = &c->roam;
+	struct slice base = cells_base(slice_of(r->next.queue, r->next.queue_len));
+	if (!is_refused(c) || !same_unit(queue_of_command(c->oldest), base))
+		return false;
+	*why = r->why;
+	/* The next one for it may find other lists. */
+	r->hops = r->circle = 0;
+	return true;
 }
 
 /* What an older daemon is not asked: it has no cells. */
@@ -194,12 +242,16 @@ void client_cells_turn(struct client *c, struct mono_time now)
 		return;
 	if (!wants(c, slice_of(r->next.queue, r->next.queue_len))) {
 		r->leaving = false;
+		r->circle = 0;
 		return;
 	}
-	if (!r->fresh && ++r->circle > CIRCLE_MAX) {
-		give_up_circle(c);
+	/* A command is refused when its answer comes. */
+	if (is_refused(c) && !c->oldest) {
+		client_give_up(c, RMQ_E_ELSEWHERE, slice_str(r->why));
 		return;
 	}
+	if (!r->fresh && r->circle++ == 0)
+		r->circling = now;
 	r->left = true;
 	r->left_at = now;
 	client_end_attached(c);
@@ -224,7 +276,10 @@ void client_cells_stay(struct client *c)
 void client_cells_enter(struct client *c, struct mono_time now)
 {
 	struct roam *r = &c->roam;
-	uint64_t delay = r->fresh ? HOP_FRESH_MS : HOP_MAX_MS;
+	uint64_t delay = r->circle > CIRCLE_MAX ? HOP_CIRCLE_MS : HOP_MAX_MS;
+	if (r->fresh)
+		delay = HOP_FRESH_MS;
+	say_circle(c);
 	free(r->at.servers);
 	r->at = r->next;
 	r->next.servers = NULL;
@@ -240,7 +295,10 @@ void client_cells_enter(struct client *c, struct mono_time now)
 	c->relay = false;
 	c->quick_after.ms = 0;
 	c->sent_away[0] = '\0';
-	c->progress = c->apart = now;
+	c->apart = now;
+	/* To be led there is an answer; to and fro is none. */
+	if (r->fresh || r->circle <= WAY_MAX)
+		c->progress = now;
 	if (r->hops < 16 && (uint64_t)HOP_MIN_MS << r->hops < delay)
 		delay = (uint64_t)HOP_MIN_MS << r->hops;
 	if (r->hops++ == 0)

@@ -1021,13 +1021,17 @@ static void refused(
     struct client *c, struct mono_time now, enum rmq_error code, uint32_t at, struct slice text)
 {
 	struct client_command *cmd = c->oldest;
+	const char *why;
 	text = client_text(code, text);
 	for (struct client_command *i = cmd; i; i = i->next)
 		i->flown = false;
 	go_back(c);
 	c->refused = true;
-	if (code == RMQ_E_ELSEWHERE && client_leaving(c))
+	bool away = code == RMQ_E_ELSEWHERE && client_leaving(c);
+	if (away && !client_cells_refuse(c, &why))
 		return;
+	if (away)
+		text = slice_str(why);
 	c->roam.circle = 0;
 	bool no_room = sends(cmd) &&
 		       (code == RMQ_E_FULL || code == RMQ_E_DISK_FULL || code == RMQ_E_PAUSED);

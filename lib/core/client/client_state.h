@@ -113,6 +113,8 @@ struct roam {
 	struct cell_place at;	   /* no name: the contact points that the host was given */
 	char given[RAFT_NAME_MAX]; /* the name of the cell that these lead to */
 	size_t given_len;
+	char met[RAFT_NAME_MAX]; /* the name that the newest daemon gave its cell */
+	size_t met_len;
 	struct cell_place next;
 	bool leaving; /* for `next`: nothing new is sent here */
 	bool
@@ -126,7 +128,10 @@ struct roam {
 	uint32_t tokens_count;
 	bool fresh;	 /* `next` comes of a new one */
 	uint32_t hops;	 /* since a daemon did something for it */
-	uint32_t circle; /* … or told that the queue is there */
+	uint32_t circle; /* … or told that the queue is there: hops without a new token */
+	struct mono_time circling; /* since the first of these */
+	/* Which cells led it there, and for which queue: names of the longest, and a text. */
+	char why[NAME_FULL_MAX + 4 * RAFT_NAME_MAX + 192];
 };
 
 struct buffer {
@@ -325,6 +330,13 @@ uint64_t client_cells_due_ms(const struct client *c);
 /* Whether BYE was written, so that the end of the connection leads to the other cell. */
 bool client_cells_gone(const struct client *c);
 void client_cells_enter(struct client *c, struct mono_time now);
+/*
+ * Why what it asks for comes to no cell, as lists of cells contradict each other, and since when; NULL: it
+ * is in no such circle.
+ */
+const char *client_cells_circle(const struct client *c, struct mono_time *since);
+/* Whether the oldest command, which is elsewhere, is refused, as it is not to wait for the end of a circle. */
+bool client_cells_refuse(struct client *c, const char **why);
 /* The connection was lost before that: the daemon is asked again, and may send it away again. */
 void client_cells_stay(struct client *c);
 

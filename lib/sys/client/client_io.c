@@ -570,6 +570,9 @@ static void say_waits(const struct client_io *io, const struct client_waiting *w
 		log_notice("waiting: %.*s: %s", (int)w->queue.len, (const char *)w->queue.data,
 		    w->why);
 		break;
+	case CLIENT_WAITS_CELLS:
+		log_notice("waiting: %s", w->why);
+		break;
 	}
 }
 
@@ -578,6 +581,8 @@ static void say_goes_on(const struct client_io *io)
 {
 	if (io->said == CLIENT_WAITS_ROOM)
 		log_notice("going on: there is room");
+	else if (io->said == CLIENT_WAITS_CELLS)
+		log_notice("going on: a cell has the queue");
 	else
 		log_notice("the daemon at %s%s answers", scheme(io), io->target);
 }
