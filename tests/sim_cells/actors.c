@@ -4,6 +4,7 @@
 #include "cell.h"
 #include "checks.h"
 #include "forwarders.h"
+#include "lists.h"
 #include "movers.h"
 
 #include "core/base/name.h"
@@ -279,8 +280,10 @@ static void on_fatal(void *arg, enum rmq_error code, struct slice text)
 {
 	struct actor *a = arg;
 	trace("fatal", a->number, code, 0, 0);
-	if (code != RMQ_E_UNKNOWN_SESSION && code != RMQ_E_FULL && code != RMQ_E_PAUSED &&
-	    code != RMQ_E_DISK_FULL && code != RMQ_E_TIMEOUT)
+	bool circle = (code == RMQ_E_CONFIG || code == RMQ_E_ELSEWHERE) &&
+		      lists_kind(a->w) != LISTS_STILL;
+	if (!circle && code != RMQ_E_UNKNOWN_SESSION && code != RMQ_E_FULL &&
+	    code != RMQ_E_PAUSED && code != RMQ_E_DISK_FULL && code != RMQ_E_TIMEOUT)
 		trace_fail("a client gives up: %s: %.*s", error_text(code), (int)text.len,
 		    (const char *)text.data);
 	a->fatal = true;
@@ -295,6 +298,18 @@ const char *actors_list(struct world *w)
 	if (which == 0 && !w->unlisted)
 		return w->older;
 	return which == 1 && !w->unlisted ? NULL : w->list;
+}
+
+/* In the calm what is in two cells is taken from each of them. */
+static void begin_end(
+    struct actor *a, struct client_config config, const struct client_host *host)
+{
+	struct world *w = a->w;
+	unsigned contact = lists_contact(w, &w->prng);
+	const char *list = actors_list(w);
+	if (w->calm && a->kind == RECEIVER && lists_kind(w) == LISTS_WRONG)
+		list = NULL;
+	end_init(&a->end, w, contact, list, config, host);
 }
 
 static void start(struct actor *a)
@@ -330,8 +345,7 @@ static void start(struct actor *a)
 	else if (a->kind == FORWARDER)
 		forwarders_start(a, a->cell);
 	else
-		end_init(&a->end, w, (unsigned)prng_below(&w->prng, w->cells_count),
-		    actors_list(w), config, &host);
+		begin_end(a, config, &host);
 }
 
 static void stop(struct actor *a)
@@ -744,7 +758,9 @@ static void receiver_step(struct actor *a)
 		give_credit(a);
 	if (a->held_count > 0 && (w->calm || prng_chance(p, 400)))
 		work(a);
-	if (!w->calm && prng_chance(p, 3)) {
+	bool moves_on =
+	    w->calm && !stays && lists_kind(w) == LISTS_WRONG && checks_live_all(w) > 0;
+	if (moves_on || (!w->calm && prng_chance(p, 3))) {
 		a->leaving = true;
 		client_bye(a->end.client);
 	}
@@ -794,20 +810,24 @@ static enum client_verdict side_failed(void *arg, const struct client_command *c
 	    (const char *)text.data);
 }
 
-/* In this cell, what is for a queue of another one, as `rmq-queue bind` does. */
+void actors_bind_away(struct world *w, struct end *e, unsigned queue, unsigned cell,
+    const struct client_config *config, const struct client_host *host)
+{
+	char name[NAME_FULL_MAX];
+	struct slice is = world_queue(w, queue);
+	int len = snprintf(
+	    name, sizeof(name), "%.*s%s", (int)is.len, (const char *)is.data, NAME_AWAY_SUFFIX);
+	end_init(e, w, cell, NULL, *config, host);
+	client_bind(e->client, end_now(e), WIRE_TYPE_BIND, slice_of(name, (size_t)len),
+	    slice_str(TOPIC_PATTERN), BIND_CREATE, NULL);
+}
+
 static void bind_away(struct actor *a, unsigned cell)
 {
-	struct world *w = a->w;
-	char name[NAME_FULL_MAX];
 	const struct client_config config = {
 	    .window = 1, .timeout_ms = CLIENT_FOREVER, .pinned = true};
 	const struct client_host host = {.arg = a, .done = side_done, .failed = side_failed};
-	struct slice queue = world_queue(w, a->made);
-	int len = snprintf(name, sizeof(name), "%.*s%s", (int)queue.len,
-	    (const char *)queue.data, NAME_AWAY_SUFFIX);
-	end_init(&a->side, w, cell, NULL, config, &host);
-	client_bind(a->side.client, end_now(&a->side), WIRE_TYPE_BIND,
-	    slice_of(name, (size_t)len), slice_str(TOPIC_PATTERN), BIND_CREATE, NULL);
+	actors_bind_away(a->w, &a->side, a->made, cell, &config, &host);
 }
 
 /* Whether the next step of making a queue was begun; 0: make it, 1: bind it, then in each cell. */
@@ -827,7 +847,7 @@ static bool make_step(struct actor *a)
 		    slice_str(TOPIC_PATTERN), 0, note_new(a, VERB_OTHER, 0, 0));
 	} else if (cell == w->cells_count) {
 		return false;
-	} else if (cell == checks_holder(w, a->made)) {
+	} else if (cell == checks_holder(w, a->made) || !lists_use(w, cell)) {
 		a->answered = true;
 	} else {
 		bind_away(a, cell);
@@ -906,6 +926,8 @@ static void rogue_step(struct actor *a)
 		return;
 	unsigned queue = (unsigned)prng_below(p, w->queues_count);
 	unsigned cell = checks_holder(w, queue);
+	if (lists_kind(w) != LISTS_STILL)
+		return;
 	bool opens = cell == WORLD_CELLS || prng_chance(p, 500), holds = prng_chance(p, 500);
 	bool begins = opens && prng_chance(p, 500);
 	if (opens)
@@ -1028,6 +1050,7 @@ void actor_step(struct actor *a)
 		}
 	}
 	end_pump(&a->end, a->fatal);
+	a->fatal |= a->end.astray;
 	if (a->fatal || (a->leaving && client_ended(a->end.client)))
 		restart(a);
 }
@@ -1043,6 +1066,13 @@ void actors_step(struct world *w)
 void actors_die(struct world *w)
 {
 	restart(&w->actors[prng_below(&w->prng, w->actors_count)]);
+}
+
+void actors_renew(struct world *w)
+{
+	for (unsigned i = 0; i < w->actors_count; i++)
+		if (w->actors[i].kind != MOVER)
+			restart(&w->actors[i]);
 }
 
 void actors_pause(struct world *w, uint64_t ms)

@@ -73,6 +73,11 @@ bool actors_set_up(const struct world *w);
 /* Whether another one than `but` vouches for the message now. */
 bool actors_vouch(const struct world *w, const struct actor *but, unsigned queue, uint64_t seq,
     uint32_t line);
+/* All that have lists of cells begin anew. */
+void actors_renew(struct world *w);
+/* In this cell, what is for a queue of another one is bound, as `rmq-queue bind` does. */
+void actors_bind_away(struct world *w, struct end *e, unsigned queue, unsigned cell,
+    const struct client_config *config, const struct client_host *host);
 /* The list of cells that a new process has: mostly the right one; NULL: none. */
 const char *actors_list(struct world *w);
 

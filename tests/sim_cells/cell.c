@@ -209,6 +209,13 @@ void cell_crash(struct daemon *d, size_t ops)
 	net_sweep(&d->net);
 }
 
+void cell_stop(struct daemon *d)
+{
+	if (d->up)
+		cell_crash(d, d->journal.op_count);
+	d->stopped = true;
+}
+
 void cell_deinit(struct daemon *d)
 {
 	if (d->up)

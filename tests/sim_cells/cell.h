@@ -24,6 +24,7 @@ struct daemon {
 	struct net net;
 	struct broker *broker;
 	bool up;
+	bool stopped;			      /* for good */
 	uint64_t lease_base_ms, boot_base_ms; /* lease time = base + boot - boot_base */
 	int64_t wall_offset_ms;		      /* what its wall clock is ahead of boot time, */
 	int64_t wall_highest_ms;	      /* and what it was at most */
@@ -40,6 +41,8 @@ void cell_deinit(struct daemon *d);
 void cell_start(struct daemon *d);
 /* The process ends, and with it its connections; so many operations of the journal are done yet. */
 void cell_crash(struct daemon *d, size_t ops);
+/* The cell is taken away; its daemon has ended, or does. */
+void cell_stop(struct daemon *d);
 /* A connection to it; NULL: nobody is there. */
 struct link *cell_dial(struct daemon *d, uint64_t clock_ms);
 /* Whether a turn would find something to do. */

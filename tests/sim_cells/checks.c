@@ -3,6 +3,7 @@
 #include "../sim/trace.h"
 #include "actors.h"
 #include "cell.h"
+#include "lists.h"
 
 #include "core/wire/event.h"
 
@@ -64,6 +65,7 @@ struct name {
 	uint32_t came[WORLD_CELLS]; /* the last one that brought it to that cell; 0: none */
 	uint32_t leads
 	    [WORLD_CELLS]; /* the one that the cell's place AWAY stands for; 0: it has none */
+	unsigned to[WORLD_CELLS]; /* … and the cell that it leads to */
 };
 
 /* What a cell's numbers of queues mean, and which leases are in which. */
@@ -328,6 +330,12 @@ static void leaves(struct model *q, struct message *m, enum state state)
 	q->live--;
 }
 
+/* Whether there may be several queues of one name, in different cells. */
+static bool may_be_twice(const struct reading *r)
+{
+	return lists_kind(r->w) == LISTS_WRONG;
+}
+
 /* A line is stored in a queue, as a new message. */
 static void stored(struct reading *r, struct model *q, uint64_t seq, uint32_t line, bool moves)
 {
@@ -353,7 +361,8 @@ static void stored(struct reading *r, struct model *q, uint64_t seq, uint32_t li
 		FAIL(r, "line %u comes to %s, which it is not for", line, q->name);
 	/* A queue that is sent many ids has forgotten the older ones. */
 	if ((f->stored & bit) && !f->many &&
-	    (r->w->kinds[q->queue] != QUEUE_IDS || seq - f->seq < IDS_MAX))
+	    (r->w->kinds[q->queue] != QUEUE_IDS ||
+		(!may_be_twice(r) && seq - f->seq < IDS_MAX)))
 		FAIL(r, "line %u is stored in %s for the second time", line, q->name);
 	f->seq = seq;
 	f->stored |= bit;
@@ -375,6 +384,8 @@ static struct model *made(struct reading *r, struct model *like)
 	struct unit *u = unit_held(n, r->d->number);
 	if (!u)
 		u = n->unit;
+	if (may_be_twice(r) && (u->going || (u->held && u->holder != r->d->number)))
+		u = unit_add(r->w, like->queue);
 	if (u->held && u->holder != r->d->number)
 		FAIL(r, "%s is made, and lives in cell %s", like->name,
 		    r->w->cells[u->holder].name);
@@ -685,10 +696,13 @@ static void apply_followed(
     struct reading *r, struct name *n, const char *name, const struct event_placed *e)
 {
 	const struct daemon *to = cell_named(r->w, e->cell);
+	if (to && may_be_twice(r))
+		return;
 	if (!to || n->came[to->number] <= n->leads[r->d->number])
 		FAIL(r, "%s is made to lead to cell %.*s, to which it came by no later move",
 		    name, (int)e->cell.len, (const char *)e->cell.data);
 	n->leads[r->d->number] = n->came[to->number];
+	n->to[r->d->number] = to->number;
 }
 
 /* The one that the cell lets go; it may have none, but its name. */
@@ -697,6 +711,8 @@ static void goes(struct reading *r, struct name *n, const struct event_placed *e
 	struct unit *u = unit_held(n, r->d->number);
 	if (!u)
 		u = n->unit;
+	if (may_be_twice(r) && (u->going || (u->held && u->holder != r->d->number)))
+		u = unit_add(r->w, u->q[0]->queue);
 	if (u->held && u->holder != r->d->number)
 		FAIL(r, "%s is let go, and lives in cell %s", u->q[0]->name,
 		    r->w->cells[u->holder].name);
@@ -706,6 +722,7 @@ static void goes(struct reading *r, struct name *n, const struct event_placed *e
 	u->held = false;
 	u->going = true;
 	n->leads[r->d->number] = ++n->moves;
+	n->to[r->d->number] = cell_named(r->w, e->cell)->number;
 }
 
 static void apply_placed(struct reading *r, const struct event_placed *e)
@@ -977,6 +994,42 @@ unsigned checks_holder(const struct world *w, unsigned queue)
 	while (u && !u->held)
 		u = u->older;
 	return u ? u->holder : WORLD_CELLS;
+}
+
+unsigned checks_place(const struct world *w, unsigned queue)
+{
+	const struct name *n = &w->checks->names[queue];
+	unsigned at = checks_holder(w, queue);
+	for (const struct unit *u = n->unit; u && at == WORLD_CELLS; u = u->older)
+		if (u->going)
+			at = u->holder;
+	for (unsigned i = 0; i < w->cells_count && at == WORLD_CELLS; i++)
+		if (n->came[i] > 0 && n->leads[i] == 0)
+			at = i;
+	return at;
+}
+
+bool checks_knows(const struct world *w, unsigned queue, unsigned cell)
+{
+	const struct name *n = &w->checks->names[queue];
+	return unit_held(n, cell) || n->came[cell] > 0 || n->leads[cell] > 0;
+}
+
+unsigned checks_leads(const struct world *w, unsigned queue, unsigned cell)
+{
+	const struct name *n = &w->checks->names[queue];
+	for (unsigned i = 0; i < w->cells_count; i++)
+		if (n->leads[i] > 0 && n->to[i] == cell)
+			return i;
+	return WORLD_CELLS;
+}
+
+uint64_t checks_away(const struct world *w, unsigned cell)
+{
+	uint64_t live = 0;
+	for (unsigned i = 0; i < w->queues_count; i++)
+		live += w->checks->away[cell][i]->live;
+	return live;
 }
 
 bool checks_again(struct world *w, unsigned queue, uint32_t *line)

@@ -23,6 +23,10 @@
 struct actor;
 struct daemon;
 
+/*
+ * A queue may be made where another one of its name is elsewhere: with lists of cells that contradict each other.
+ * Each counts for itself.
+ */
 void checks_make(struct world *w);
 void checks_free(struct world *w);
 
@@ -53,6 +57,14 @@ uint64_t checks_live_all(const struct world *w);
 uint64_t checks_next(const struct world *w, unsigned queue);
 /* The cell that holds a queue without ending: WORLD_CELLS: none. */
 unsigned checks_holder(const struct world *w, unsigned queue);
+/* … or has let it go last, or would make it, as it was there or is to be. */
+unsigned checks_place(const struct world *w, unsigned queue);
+/* Whether the cell has a place of it, or holds it. */
+bool checks_knows(const struct world *w, unsigned queue, unsigned cell);
+/* A cell that leads to this one for it; WORLD_CELLS: none. */
+unsigned checks_leads(const struct world *w, unsigned queue, unsigned cell);
+/* Messages in that cell for queues elsewhere. */
+uint64_t checks_away(const struct world *w, unsigned cell);
 /* A line that was sent to this queue with an id and may be sent again; false: none. */
 bool checks_again(struct world *w, unsigned queue, uint32_t *line);
 /* Adds to the trace which messages are left. */

@@ -2,6 +2,7 @@
 
 #include "../sim/trace.h"
 #include "cell.h"
+#include "lists.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -66,6 +67,9 @@ static void connect_now(struct end *e)
 	if (!client_connect(e->client, end_now(e), &target))
 		return;
 	struct daemon *d = find(e, &target);
+	e->astray = !d && lists_kind(e->w) == LISTS_WRONG;
+	if (e->astray)
+		return;
 	if (!d)
 		trace_fail("a client is sent to cell %.*s at %.*s, where there is none",
 		    (int)target.cell.len, (const char *)target.cell.data,
@@ -130,7 +134,7 @@ static void read_in(struct end *e)
 
 void end_pump(struct end *e, bool stop)
 {
-	if (!e->link && !stop)
+	if (!e->link && !stop && !e->astray)
 		connect_now(e);
 	if (e->link && reads(e))
 		read_in(e);

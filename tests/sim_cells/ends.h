@@ -16,6 +16,7 @@ struct end {
 	struct link *link;
 	uint64_t clock_ms; /* what its clock is ahead of boot time */
 	struct daemon *contact;
+	bool astray;	     /* it is sent to a cell that has no address */
 	struct cells *cells; /* its list; NULL: none */
 	char text[sizeof(((struct world *)NULL)->list)];
 };

@@ -115,9 +115,11 @@ void forwarders_step(struct actor *a)
 	struct forwards *f = a->forwards;
 	struct slice text;
 	end_pump(&f->receiver, false);
-	for (unsigned i = 0; i < WORLD_CELLS; i++)
+	for (unsigned i = 0; i < WORLD_CELLS; i++) {
 		if (f->lanes[i].client)
 			end_pump(&f->lanes[i], false);
+		a->fatal |= f->lanes[i].astray;
+	}
 	forward_turn(f->core, now(a));
 	end_pump(&f->receiver, false);
 	if (forward_error(f->core, &text))

@@ -3,6 +3,7 @@
 #include "../sim/trace.h"
 #include "cell.h"
 #include "checks.h"
+#include "lists.h"
 
 #include "core/base/cells.h"
 #include "core/client/mover.h"
@@ -11,13 +12,14 @@
 #include <stdlib.h>
 
 #define TIMEOUT_MS  20000
+#define AGAIN_MAX   8  /* times that it begins anew where the queue may be in both cells */
 #define FOLLOWS_MAX 20 /* cells that a queue is looked for in, before the mover gives up */
 
 struct moves {
 	struct mover *mover; /* NULL: none */
 	struct end x, y;
 	unsigned queue, from, to;
-	unsigned follows;
+	unsigned follows, agains;
 	bool shortens; /* the way from `from` to `to` */
 };
 
@@ -95,6 +97,11 @@ void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to)
 	start(a, queue, from, to, false);
 }
 
+void movers_shorten(struct actor *a, unsigned queue, unsigned from, unsigned to)
+{
+	start(a, queue, from, to, true);
+}
+
 /* Once it has moved, the way from home is made shorter, as rmq-queue does. */
 static void shorten_home(struct actor *a)
 {
@@ -120,7 +127,8 @@ static void again(struct actor *a)
 	unsigned queue = m->queue, from = m->from, to = m->to;
 	bool shortens = m->shortens;
 	end(a);
-	start(a, queue, from, to, shortens);
+	if (lists_kind(a->w) != LISTS_WRONG || m->agains++ < AGAIN_MAX)
+		start(a, queue, from, to, shortens);
 }
 
 /* It goes on where the queue is. */
@@ -150,6 +158,10 @@ static void fails(struct actor *a)
 		return;
 	/* Where daemons know of no cells nothing moves. */
 	if (err == RMQ_E_CONFIG && a->w->unlisted)
+		return;
+	/* A cell is not known to another one, or the queue is in both, or a copy that nobody opens. */
+	if (lists_kind(a->w) == LISTS_WRONG &&
+	    (err == RMQ_E_USAGE || err == RMQ_E_EXISTS || err == RMQ_E_PAUSED))
 		return;
 	if (err != RMQ_E_TIMEOUT && err != RMQ_E_UNKNOWN_SESSION && err != RMQ_E_BUSY)
 		trace_fail("a queue cannot be moved: %s: %.*s", error_text(err), (int)text.len,
@@ -193,15 +205,17 @@ void movers_step(struct actor *a)
 		unsigned holder = checks_holder(w, queue);
 		unsigned to = (unsigned)prng_below(p, w->cells_count);
 		/* A cell that was not told of others takes it that each queue may be made there. */
-		if (w->unlisted && holder == WORLD_CELLS)
+		if ((w->unlisted && holder == WORLD_CELLS) || !lists_use(w, to))
 			return;
 		if (holder == WORLD_CELLS || prng_chance(p, w->unlisted ? 0 : 100))
 			holder = (unsigned)prng_below(p, w->cells_count);
-		m->follows = 0;
+		m->follows = m->agains = 0;
 		/* Whoever shortens a way may be wrong about where it is to end. */
 		bool shortens = prng_chance(p, 300);
 		if (shortens && prng_chance(p, 500))
 			holder = (unsigned)prng_below(p, w->cells_count);
+		if (!lists_use(w, holder))
+			return;
 		if (holder != to && shortens)
 			start(a, queue, to, holder, true);
 		else if (holder != to)
@@ -220,6 +234,12 @@ void movers_step(struct actor *a)
 bool movers_done(const struct actor *a)
 {
 	return !a->moves->mover;
+}
+
+bool movers_go(const struct actor *a, unsigned cell)
+{
+	const struct moves *m = a->moves;
+	return m->mover && (m->to == cell || m->from == cell);
 }
 
 bool movers_ready(const struct actor *a)

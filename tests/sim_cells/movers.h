@@ -13,9 +13,13 @@ void movers_start(struct actor *a);
 void movers_stop(struct actor *a);
 /* Begins to move a queue, from where it is taken to live; nothing else is moved. */
 void movers_move(struct actor *a, unsigned queue, unsigned from, unsigned to);
+/* Begins to make the way of a queue from a cell shorter, to where it is taken to live. */
+void movers_shorten(struct actor *a, unsigned queue, unsigned from, unsigned to);
 void movers_step(struct actor *a);
 /* Whether it moves nothing. */
 bool movers_done(const struct actor *a);
+/* Whether it moves something to that cell. */
+bool movers_go(const struct actor *a, unsigned cell);
 bool movers_ready(const struct actor *a);
 uint64_t movers_due(const struct actor *a);
 void movers_report(const struct actor *a);

@@ -60,6 +60,7 @@ enum queue_kind {
 };
 
 struct daemon;
+struct lists;
 struct actor;
 struct checks;
 
@@ -75,9 +76,10 @@ struct world {
 	uint32_t lines_goal; /* so many messages are written in all */
 	struct daemon *cells;
 	unsigned cells_count;
-	char list[6000];  /* of cells, as it is right */
-	char older[6000]; /* … as it was before the last ones came */
-	bool unlisted;	  /* daemons are not told of cells */
+	char list[6000];     /* of cells, as it is right */
+	char older[6000];    /* … as it was before the last ones came */
+	struct lists *lists; /* those that change; NULL: they do not */
+	bool unlisted;	     /* daemons are not told of cells */
 	unsigned queues_count;
 	bool numbered; /* queues are named by their numbers */
 	enum queue_kind kinds[WORLD_QUEUES];
