@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -158,6 +160,43 @@ static void a_peer_cannot_make_lines_of_its_own(void **state)
 	assert_string_equal(last, "test: a?b?c?");
 }
 
+/* What a line of `level` is, where JOURNAL_STREAM names stderr, or with `other` a file beside it. */
+static void logged(enum log_level level, bool other, char *line, size_t size)
+{
+	int fds[2];
+	unsigned lines;
+	struct stat st;
+	char stream[64];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(fstat(fds[1], &st), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+	    (uintmax_t)st.st_ino + (other ? 1 : 0));
+	setenv("JOURNAL_STREAM", stream, 1);
+	stderr_to(fds);
+	unsetenv("JOURNAL_STREAM");
+	log_level_set(LOG_LEVEL_DEBUG);
+	log_line(level, "text");
+	read_log(&lines, line, size);
+	stderr_back();
+	assert_int_equal(lines, 1);
+}
+
+static void the_journal_is_told_the_level_of_each_line(void **state)
+{
+	char line[64];
+	(void)state;
+	logged(LOG_LEVEL_ERROR, false, line, sizeof(line));
+	assert_string_equal(line, "<3>test: text");
+	logged(LOG_LEVEL_NOTICE, false, line, sizeof(line));
+	assert_string_equal(line, "<5>test: text");
+	logged(LOG_LEVEL_INFO, false, line, sizeof(line));
+	assert_string_equal(line, "<6>test: text");
+	logged(LOG_LEVEL_DEBUG, false, line, sizeof(line));
+	assert_string_equal(line, "<7>test: text");
+	logged(LOG_LEVEL_ERROR, true, line, sizeof(line));
+	assert_string_equal(line, "test: text");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +204,7 @@ int main(void)
 	    cmocka_unit_test(what_a_full_socket_does_not_take_is_dropped_and_counted),
 	    cmocka_unit_test(what_a_terminal_does_not_take_is_dropped_and_counted),
 	    cmocka_unit_test(a_peer_cannot_make_lines_of_its_own),
+	    cmocka_unit_test(the_journal_is_told_the_level_of_each_line),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

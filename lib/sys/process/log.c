@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,14 +18,29 @@
 
 static const char *log_program = "rmq";
 static enum log_level log_shown = LOG_LEVEL_NOTICE;
+static bool log_to_journal;
 /* The line that is written, and what a terminal or socket has not taken of it. */
 static char log_left[LINE_MAX_LEN];
 static size_t log_left_len;
 static uint64_t log_unread; /* lines that were dropped since the last that was written */
 
+/* JOURNAL_STREAM names a file: it is inherited by programs whose stderr is another one. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char text[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) != 0)
+		return false;
+	snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	return strcmp(stream, text) == 0;
+}
+
 void log_init(const char *program, int verbosity)
 {
 	log_program = program;
+	log_to_journal = is_journal();
 	int level = LOG_LEVEL_NOTICE + verbosity;
 
 	log_level_set(level < LOG_LEVEL_ERROR	? LOG_LEVEL_ERROR
@@ -100,11 +116,14 @@ static bool finish_line(void)
 }
 
 /* False: it was not written, and none can be before it is read on. */
-static bool vprint(const char *format, va_list args)
+static bool vprint(enum log_level level, const char *format, va_list args)
 {
+	static const char *const priorities[] = {"<3>", "<5>", "<6>", "<7>"};
+
 	if (!finish_line())
 		return false;
-	int len = snprintf(log_left, sizeof(log_left), "%s: ", log_program);
+	int len = snprintf(log_left, sizeof(log_left),
+	    "%s%s: ", log_to_journal ? priorities[level] : "", log_program);
 	len += vsnprintf(log_left + len, sizeof(log_left) - (size_t)len, format, args);
 	if (len > (int)sizeof(log_left) - 1)
 		len = (int)sizeof(log_left) - 1;
@@ -117,12 +136,12 @@ static bool vprint(const char *format, va_list args)
 	return false;
 }
 
-__attribute__((format(printf, 1, 2))) static bool print(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static bool print_notice(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	bool written = vprint(format, args);
+	bool written = vprint(LOG_LEVEL_NOTICE, format, args);
 	va_end(args);
 	return written;
 }
@@ -134,11 +153,11 @@ void log_line(enum log_level level, const char *format, ...)
 
 	if (level > log_shown)
 		return;
-	if (log_unread > 0 && print("%" PRIu64 " line%s dropped: this log was not read",
+	if (log_unread > 0 && print_notice("%" PRIu64 " line%s dropped: this log was not read",
 				  log_unread, log_unread == 1 ? " was" : "s were"))
 		log_unread = 0;
 	va_start(args, format);
-	if (log_unread > 0 || !vprint(format, args))
+	if (log_unread > 0 || !vprint(level, format, args))
 		log_unread++;
 	va_end(args);
 	errno = saved;

@@ -4,6 +4,8 @@
  * make lines of their own.  A log that is not read stops nobody: lines that a full pipe, socket
  * or terminal does not take are dropped, and a line with their number comes before the next one
  * that it takes; if it takes only a part of a line, the rest is written before anything else.
+ * Where stderr is systemd's journal (JOURNAL_STREAM, systemd.exec(5)) each line begins with its level, as
+ * sd-daemon(3) has it: the journal takes that off.
  */
 #ifndef RMQ_SYS_PROCESS_LOG_H
 #define RMQ_SYS_PROCESS_LOG_H
