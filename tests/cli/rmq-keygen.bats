@@ -90,6 +90,25 @@ line='^rmq1:[A-Za-z0-9+/]{43}=$'
 	assert_output --partial "belongs to another user"
 }
 
+@test "keygen: a key of root that the group may read is that group's to use, and nobody else's" {
+	public_dir rmq-keygen
+	rmq-keygen "$PUBLIC/key" >made
+	chgrp 65534 "$PUBLIC/key"
+	for mode in 0640 0440; do
+		chmod $mode "$PUBLIC/key"
+		run -0 "${OTHER[@]}" "$PUBLIC/rmq-keygen" -y "$PUBLIC/key"
+		assert_output "$(cat made)"
+	done
+	for mode in 0660 0650 0644 0641; do
+		chmod $mode "$PUBLIC/key"
+		run -77 "${OTHER[@]}" "$PUBLIC/rmq-keygen" -y "$PUBLIC/key"
+		assert_output --partial "mode is $mode: others can use the key, make it 0640"
+	done
+	chmod 0600 "$PUBLIC/key"
+	run -77 "${OTHER[@]}" "$PUBLIC/rmq-keygen" -y "$PUBLIC/key"
+	assert_output --partial "Permission denied"
+}
+
 @test "keygen: a file that is no key is 65, a damaged key too, another format 76" {
 	rmq-keygen key >made
 	for edit in 's/^public rmq1:./&A/' 's/^secret ......../&A/' '3d' '$a more' '2!d' \

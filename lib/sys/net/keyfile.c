@@ -121,11 +121,13 @@ static enum rmq_error check(int fd, struct reason *why)
 		return failed(why);
 	if (!S_ISREG(st.st_mode))
 		return reason_set(why, RMQ_E_BAD_DATA, "is not a file");
-	if (st.st_uid != geteuid())
+	bool ours = st.st_uid == geteuid();
+	if (!ours && st.st_uid != 0)
 		return reason_set(why, RMQ_E_DENIED, "belongs to another user");
-	if ((st.st_mode & 077) != 0)
+	if ((st.st_mode & (ours ? 077 : 037)) != 0)
 		return reason_set(why, RMQ_E_DENIED,
-		    "mode is %04o: others can use the key, make it 0600", st.st_mode & 07777);
+		    "mode is %04o: others can use the key, make it %s", st.st_mode & 07777,
+		    ours ? "0600" : "0640");
 	return RMQ_E_OK;
 }
 

@@ -1,6 +1,7 @@
 /*
  * Files that hold a secret key: text, three lines, see rmq-keygen(1).  They must be private: a
- * regular file, ours, without rights for group and others.
+ * regular file, ours, without rights for group and others; or root's, which its group, or whom an
+ * access list names (that shows as the group's), may read: so supervisors hand secrets out.
  */
 #ifndef RMQ_SYS_NET_KEYFILE_H
 #define RMQ_SYS_NET_KEYFILE_H
@@ -26,7 +27,7 @@ enum rmq_error keyfile_create(const char *path, const struct keypair *pair, stru
     __attribute__((warn_unused_result));
 
 /*
- * Reads one.  RMQ_E_DENIED: others may read or write it, it is not ours, or we may not read it;
+ * Reads one.  RMQ_E_DENIED: others may read or write it, it is of another user, or we may not read it;
  * RMQ_E_CONFIG: no such file; RMQ_E_BAD_DATA: it holds no key, or one that was damaged;
  * RMQ_E_VERSION: of another format; RMQ_E_IO.
  */
