@@ -1587,7 +1587,7 @@ static void map_step(struct actor *a)
 	if (w->calm || op->on || a->kind == RECEIVER || a->imports || a->granted ||
 	    !prng_chance(p, w->weather.maps))
 		return;
-	if (!a->view.on && prng_chance(p, 150)) {
+	if (!a->view.on && prng_chance(p, w->weather.views)) {
 		view_step(a);
 		return;
 	}

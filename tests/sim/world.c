@@ -99,6 +99,12 @@ void world_init(struct world *w, uint64_t seed, unsigned daemons)
 	w->rights.state = seed * 13 + 12;
 	w->maps_prng.state = seed * 17 + 5;
 	w->weather.maps = seed % 8 == 3 ? (unsigned)prng_range(&w->maps_prng, 20, 600) : 0;
+	w->weather.views = 150;
+	/* Many go on with changes, and a turn looks at few of them. */
+	if (w->weather.maps > 0 && prng_chance(&w->maps_prng, 500)) {
+		w->weather.views = 800;
+		w->space.turn_steps = (uint32_t)prng_range(&w->maps_prng, 1, 4);
+	}
 	w->weather.trespass =
 	    prng_chance(&w->rights, 200) ? (unsigned)prng_range(&w->rights, 2, 20) : 0;
 	w->weather.granted = prng_chance(&w->rights, 500) ? 500 : 0;

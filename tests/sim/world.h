@@ -74,6 +74,7 @@ struct weather {
 	unsigned trespass;     /* somebody asks for what it may not do */
 	unsigned granted;      /* of 1000 actors, may do only what they need */
 	unsigned maps;	       /* how often a client asks for something of the map */
+	unsigned views;	       /* … and then, to be told of changes */
 	unsigned by_key;       /* queues that hand out by key, of 1000 settings */
 	unsigned admin;	       /* rm and purge, of 1000 commands of the administrator */
 };

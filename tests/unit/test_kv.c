@@ -507,6 +507,46 @@ static void who_comes_too_late_for_a_deletion_begins_anew(void **state)
 	assert_int_equal(at.flags, KV_ANEW);
 }
 
+static void who_begins_anew_is_not_told_of_changes_twice(void **state)
+{
+	char value[16];
+	struct wire_kv_at at;
+	(void)state;
+	comes(2);
+	put("a", "1");
+	INPUT(2, kv_read, 1, KV_WAIT | KV_VALUES | KV_PREFIX, 1, 1, slice_str(""), NO_TAGS);
+	put("a", "2");
+	told(2, text, sizeof(text));
+	for (unsigned i = 0; i <= KV_DELETED; i++) {
+		snprintf(value, sizeof(value), "%u", i);
+		put("a", value);
+	}
+	INPUT(2, kv_read, 2, KV_WAIT | KV_VALUES | KV_PREFIX, 2, 2, slice_str(""), NO_TAGS);
+	run();
+	at = told(2, text, sizeof(text));
+	assert_int_equal(at.flags, KV_ANEW);
+	INPUT(2, kv_read, 3, KV_VALUES | KV_PREFIX, 0, 0, slice_str(""), NO_TAGS);
+	run();
+	at = told(2, text, sizeof(text));
+	assert_string_equal(text, " a=4096@4099");
+	/* What it has just been told stands for the changes before it. */
+	INPUT(2, kv_read, 4, KV_WAIT | KV_VALUES | KV_PREFIX, at.version, at.version,
+	    slice_str(""), NO_TAGS);
+	run();
+	assert_int_equal(w.out_len[2], 0);
+	put("a", "x");
+	at = told(2, text, sizeof(text));
+	assert_string_equal(text, " a=x@4100");
+	assert_int_equal(at.left_out, 0);
+	put("a", "y");
+	put("a", "z");
+	INPUT(2, kv_read, 5, KV_WAIT | KV_VALUES | KV_PREFIX, at.version, at.version,
+	    slice_str(""), NO_TAGS);
+	run();
+	at = told(2, text, sizeof(text));
+	assert_int_equal(at.left_out, 1);
+}
+
 static void long_answers_come_in_parts_that_make_one_state(void **state)
 {
 	static uint8_t value[20000];
@@ -589,6 +629,7 @@ int main(void)
 	    T(the_journal_does_not_grow_with_changes_of_one_key),
 	    T(who_waits_is_told_the_newest_and_how_many_were_left_out),
 	    T(who_comes_too_late_for_a_deletion_begins_anew),
+	    T(who_begins_anew_is_not_told_of_changes_twice),
 	    T(long_answers_come_in_parts_that_make_one_state),
 	    T(a_cluster_that_cannot_read_it_has_no_map),
 	    T(rows_are_of_keys_that_may_be_read),

@@ -392,14 +392,17 @@ static bool is_behind(const struct broker *b, const struct wire_kv_read *m)
 					       m->known < forgotten && !RMQ_VARIANT(KV_BEHIND));
 }
 
-/* Looks for what is new for it, and answers if there is something.  Whether it has seen all. */
+/*
+ * Looks for what is new for it, and answers if there is something.  Whether it has seen all; one that
+ * has to begin anew is gone: what it is told next stands for all changes that it counts here.
+ */
 static bool look(struct broker *b, struct kv_watch *w)
 {
 	struct wire_kv_read *m = &w->asked;
 	uint64_t left_out = 0;
 	if (is_behind(b, m)) {
 		tell_at(b, w->conn, m, RMQ_E_OK, KV_ANEW, 0, 0);
-		w->armed = false;
+		end_watch(b, w);
 		return true;
 	}
 	struct walk walk = tell_rows(b, w->conn, m, w->from);
@@ -419,6 +422,13 @@ static bool look(struct broker *b, struct kv_watch *w)
 	return !walk.next;
 }
 
+/* One has not seen all: there is another round. */
+static void miss(struct broker *b)
+{
+	b->kv_told = 0;
+	b->kv_missed = true;
+}
+
 void broker_kv_read(struct broker *b, struct conn *c, const struct wire_kv_read *m)
 {
 	if (m->flags & ~KV_READ_FLAGS || m->key.len > NAME_MAX_LEN) {
@@ -431,7 +441,7 @@ void broker_kv_read(struct broker *b, struct conn *c, const struct wire_kv_read 
 		if (!w)
 			tell_at(b, c, m, RMQ_E_LIMIT, 0, 0, 0);
 		else if (!look(b, w))
-			b->kv_told = 0;
+			miss(b);
 	} else if (is_behind(b, m)) {
 		tell_at(b, c, m, RMQ_E_OK, KV_ANEW, 0, 0);
 	} else {
@@ -445,25 +455,35 @@ bool broker_kv_goes_on(const struct broker *b)
 	return b->kv_told < b->kv.version && b->kv_watches_count > 0;
 }
 
+/* Each of those that wait now is looked for, in as many turns as it takes. */
+static void begin_round(struct broker *b)
+{
+	b->kv_left = b->kv_watches_count;
+	b->kv_round = b->kv.version;
+	b->kv_missed = false;
+}
+
 void broker_kv_step(struct broker *b)
 {
 	uint64_t end = b->work + b->ledger.limits.turn_steps;
 	struct kv_watch *w;
 	if (!broker_kv_goes_on(b))
 		return;
-	bool all = true;
-	for (uint32_t n = b->kv_watches_count; n > 0; n--) {
-		if (b->work >= end) {
-			all = RMQ_VARIANT(KV_UNTOLD);
+	if (b->kv_left == 0)
+		begin_round(b);
+	while (b->kv_left > 0 && (w = TAILQ_FIRST(&b->kv_watches))) {
+		if (b->work >= end && !RMQ_VARIANT(KV_UNTOLD))
+			return;
+		if (b->work >= end)
 			break;
-		}
-		w = TAILQ_FIRST(&b->kv_watches);
 		TAILQ_REMOVE(&b->kv_watches, w, link);
 		TAILQ_INSERT_TAIL(&b->kv_watches, w, link);
+		b->kv_left--;
 		broker_works(b, 1);
 		if (w->armed && w->asked.since < b->kv.version)
-			all &= look(b, w) || !w->armed;
+			b->kv_missed |= !look(b, w) && w->armed;
 	}
-	if (all)
-		b->kv_told = b->kv.version;
+	b->kv_left = 0;
+	if (!b->kv_missed)
+		b->kv_told = b->kv_round;
 }

@@ -321,8 +321,11 @@ struct broker {
 	TAILQ_HEAD(, queue) roomy;
 	TAILQ_HEAD(, kv_watch) kv_watches; /* who was looked for longest ago is first */
 	uint32_t kv_watches_count;
-	uint64_t kv_told; /* up to which version all of them were looked for */
-	uint64_t level;	  /* of records that may be written: see broker_level() */
+	uint64_t kv_told;  /* up to which version all of them were looked for */
+	uint64_t kv_round; /* up to which they are in this round, */
+	uint32_t kv_left;  /* … so many of them are left, the first; 0: there is none */
+	bool kv_missed;	   /* … and one has not seen all */
+	uint64_t level;	   /* of records that may be written: see broker_level() */
 
 	/* the record that is being written */
 	uint8_t payload[RECORD_PAYLOAD_MAX];
