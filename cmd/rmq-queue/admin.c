@@ -91,7 +91,10 @@ static void on_bindings_end(void *arg, uint32_t req, enum rmq_error code)
 	struct admin *a = arg;
 	(void)req;
 	a->exists = code == RMQ_E_OK;
-	if (code && (a->bound || code != RMQ_E_NO_QUEUE))
+	if (code == RMQ_E_PAUSED)
+		admin_fail(
+		    a, code, "a copy of it comes from another cell: rmq-queue cells --copies");
+	else if (code && (a->bound || code != RMQ_E_NO_QUEUE))
 		fail_slice(a, code, slice_of(NULL, 0));
 	a->waiting = false;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/name.h"
+#include "core/base/units.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
 
@@ -435,6 +436,45 @@ static const char *way_column(unsigned column)
 
 const struct table_columns columns_of_ways = {3, way_column, put_place};
 
+/* ---- copies ---- */
+
+struct copy_of_row {
+	struct slice queue, cell;
+	struct copy_row copy;
+};
+
+static const char *copy_column(unsigned column)
+{
+	static const char *const names[] = {"queue", "cell", "messages", "bytes", "since"};
+	return names[column];
+}
+
+static enum table_kind put_copy(struct text *out, unsigned column, const void *row)
+{
+	const struct copy_of_row *r = row;
+	char time[UNITS_TEXT_MAX];
+	switch (column) {
+	case 0:
+	case 1:
+		text_put_slice(out, column == 0 ? r->queue : r->cell);
+		return TABLE_TEXT;
+	case 2:
+	case 3:
+		text_put_u64(out, column == 2 ? r->copy.messages : r->copy.bytes);
+		return TABLE_NUMBER;
+	default:
+		if (r->copy.since_ms == 0)
+			return TABLE_NONE;
+		units_print_time(time, (struct wall_time){r->copy.since_ms});
+		text_put_str(out, time);
+		return TABLE_TEXT;
+	}
+}
+
+const struct table_columns columns_of_copies = {5, copy_column, put_copy};
+
+/* ---- what cells say of queues ---- */
+
 struct placing {
 	struct cells_asked *cells;
 	struct table *table;
@@ -461,6 +501,20 @@ static void on_way(void *arg, const struct wire_place_is *p)
 		table_row(to->table, to->out, &row);
 }
 
+static void on_copies(void *arg, const struct wire_place_is *p)
+{
+	struct placing *to = arg;
+	struct slice rows;
+	if (!tags_find(p->tags, PLACE_IS_TAG_COPIES, &rows))
+		return;
+	struct reader in = reader_of(rows);
+	struct copy_of_row row = {.queue = p->name, .cell = to->cells->main->cell};
+	while (reader_left(&in) >= COPY_ROW_SIZE) {
+		copy_row_get(&in, &row.copy);
+		table_row(to->table, to->out, &row);
+	}
+}
+
 static enum rmq_error ask_places(struct admin *a, const char *what)
 {
 	(void)what;
@@ -473,7 +527,9 @@ enum rmq_error cells_list(
 	struct placing to = {c, table, out};
 	enum rmq_error err = RMQ_E_OK;
 	if (what != LISTED_CELLS) {
-		c->main->row_of_place = what == LISTED_MOVED ? on_place : on_way;
+		c->main->row_of_place = what == LISTED_MOVED  ? on_place
+					: what == LISTED_WAYS ? on_way
+							      : on_copies;
 		c->main->arg = &to;
 		err = each(c, NULL, ask_places);
 	} else {

@@ -68,11 +68,14 @@ extern const struct table_columns columns_of_places;
 extern const struct table_columns columns_of_ways;
 #define WAYS_COLUMNS "queue,cell,to"
 
+extern const struct table_columns columns_of_copies;
+#define COPIES_COLUMNS "queue,cell,messages,bytes,since"
+
 /*
- * Puts a row for each cell; for each queue that lives elsewhere than at home; or for each one that a cell leads
- * on to another cell.
+ * Puts a row for each cell; for each queue that lives elsewhere than at home; for each one that a cell leads
+ * on to another cell; or for each copy that arrives.
  */
-enum cells_listed { LISTED_CELLS, LISTED_MOVED, LISTED_WAYS };
+enum cells_listed { LISTED_CELLS, LISTED_MOVED, LISTED_WAYS, LISTED_COPIES };
 enum rmq_error cells_list(struct cells_asked *c, enum cells_listed what, struct table *table,
     struct text *out) __attribute__((warn_unused_result));
 

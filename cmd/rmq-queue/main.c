@@ -11,6 +11,7 @@
 #include "check.h"
 #include "core/client/queue_columns.h"
 #include "count.h"
+#include "drop_copy.h"
 #include "forwarder.h"
 #include "core/base/name.h"
 #include "core/base/topic.h"
@@ -55,6 +56,7 @@ enum {
 	OPT_MAX_REDRIVES,
 	OPT_MOVED,
 	OPT_WAYS,
+	OPT_COPIES,
 	OPT_HOMES,
 	OPT_ONCE,
 	OPT_CELL
@@ -79,6 +81,7 @@ struct request {
 	bool http;  /* metrics */
 	bool moved; /* cells */
 	bool ways;
+	bool copies;
 	bool homes;
 	bool once;	  /* forward */
 	const char *cell; /* … in this one */
@@ -122,6 +125,7 @@ static const struct option_row cell_rows[] = {
     {OPT_MOVED, "moved", NULL, NULL, NULL, "list queues that do not live at home"},
     {OPT_WAYS, "ways", NULL, NULL, NULL,
 	"list which cell leads to which for queues that moved"},
+    {OPT_COPIES, "copies", NULL, NULL, NULL, "list copies of queues that have not come whole"},
     {OPT_HOMES, "homes", NULL, NULL, NULL,
 	"list queues that would live elsewhere by LIST, and where"},
     OUTPUT_ROWS(CELLS_COLUMNS ",home"), {0}};
@@ -677,16 +681,21 @@ static enum rmq_error open_cells_table(struct admin *a, struct request *q)
 		return open_table_of(a, q, &columns_of_places, PLACES_COLUMNS);
 	if (q->ways)
 		return open_table_of(a, q, &columns_of_ways, WAYS_COLUMNS);
+	if (q->copies)
+		return open_table_of(a, q, &columns_of_copies, COPIES_COLUMNS);
 	return open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
 }
 
 static enum rmq_error run_cells(struct admin *a, struct request *q)
 {
 	struct text out = {0};
-	enum cells_listed what = q->moved ? LISTED_MOVED : q->ways ? LISTED_WAYS : LISTED_CELLS;
-	if (q->moved + q->ways + q->homes > 1)
+	enum cells_listed what = q->moved    ? LISTED_MOVED
+				 : q->ways   ? LISTED_WAYS
+				 : q->copies ? LISTED_COPIES
+					     : LISTED_CELLS;
+	if (q->moved + q->ways + q->copies + q->homes > 1)
 		return admin_fail(
-		    a, RMQ_E_USAGE, "--moved, --ways and --homes exclude each other");
+		    a, RMQ_E_USAGE, "--moved, --ways, --copies and --homes exclude each other");
 	if (!q->homes && q->words_count > 0)
 		return admin_fail(a, RMQ_E_USAGE, "LIST goes with --homes");
 	if (q->homes && (a->fields || a->json))
@@ -724,6 +733,14 @@ static enum rmq_error run_move_cell(struct admin *a, struct request *q)
 	if (!err)
 		err = open_cells(a, q);
 	return err ? err : move_cell_run(&q->cells, q->words[0], q->words[1]);
+}
+
+static enum rmq_error run_drop_copy(struct admin *a, struct request *q)
+{
+	enum rmq_error err = move_cell_check(a, q->words[0], q->words[1]);
+	if (!err)
+		err = open_cells(a, q);
+	return err ? err : drop_copy_run(&q->cells, q->words[0], q->words[1]);
 }
 
 /* ---- the table ---- */
@@ -765,6 +782,7 @@ RUN(metrics)
 RUN(cells)
 RUN(cell)
 RUN(move_cell)
+RUN(drop_copy)
 RUN(forward)
 #undef RUN
 
@@ -814,6 +832,9 @@ static const struct subcommand command_list[] = {
     {{"move-cell", NULL, "QUEUE CELL", "move a queue and its dead letters to another cell",
 	 {no_rows, client_options, options_of_all, NULL}, NULL},
 	2, 2, do_move_cell},
+    {{"drop-copy", NULL, "QUEUE CELL", "drop what a move that was broken off has left there",
+	 {no_rows, client_options, options_of_all, NULL}, NULL},
+	2, 2, do_drop_copy},
 };
 #undef COMMAND
 #define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
@@ -972,10 +993,25 @@ static bool take_states(struct request *q, const char *list)
 	}
 }
 
+static bool take_of_check(struct check *c, int option, const char *value)
+{
+	switch (option) {
+	case OPT_MAX_READY:
+		return check_limit_parse(&c->ready, value, false);
+	case OPT_MAX_AGE:
+		return check_limit_parse(&c->age_ms, value, true);
+	case OPT_MAX_DEAD:
+		return check_limit_parse(&c->dead, value, false);
+	default:
+		return check_format_parse(&c->format, value);
+	}
+}
+
 static bool take_of_cells(struct request *q, int option, const char *value)
 {
 	q->moved |= option == OPT_MOVED;
 	q->ways |= option == OPT_WAYS;
+	q->copies |= option == OPT_COPIES;
 	q->homes |= option == OPT_HOMES;
 	q->once |= option == OPT_ONCE;
 	if (option == OPT_CELL)
@@ -1018,13 +1054,10 @@ static bool take_option(void *arg, int option, const char *value)
 		return units_duration(value, &q->watch_ms) && q->watch_ms > 0 &&
 		       q->watch_ms <= INT32_MAX;
 	case OPT_MAX_READY:
-		return check_limit_parse(&q->check.ready, value, false);
 	case OPT_MAX_AGE:
-		return check_limit_parse(&q->check.age_ms, value, true);
 	case OPT_MAX_DEAD:
-		return check_limit_parse(&q->check.dead, value, false);
 	case OPT_FORMAT:
-		return check_format_parse(&q->check.format, value);
+		return take_of_check(&q->check, option, value);
 	case OPT_BY:
 		return count_by_parse(&q->by, value);
 	case OPT_MATCH:
@@ -1042,6 +1075,7 @@ static bool take_option(void *arg, int option, const char *value)
 		return true;
 	case OPT_MOVED:
 	case OPT_WAYS:
+	case OPT_COPIES:
 	case OPT_HOMES:
 	case OPT_ONCE:
 	case OPT_CELL:

@@ -172,6 +172,35 @@ static void put_cells(struct text *out, const struct cells_asked *c)
 	}
 }
 
+static void put_of_cell(struct text *out, const char *name, struct slice cell, uint64_t n)
+{
+	text_put_str(out, name);
+	text_put_char(out, '{');
+	put_label(out, "cell", cell);
+	text_put_str(out, "\"} ");
+	text_put_u64(out, n);
+	text_put_char(out, '\n');
+}
+
+/* No queue has them, but the disk. */
+static void put_copies(struct text *out, const struct cells_asked *c)
+{
+	static const char count[] = "rmq_copies", bytes[] = "rmq_copies_bytes";
+	if (!cells_several(c))
+		return;
+	openmetrics_family(out, count, "gauge", "",
+	    "Copies of queues that move here and have not come whole.");
+	for (uint32_t i = 0; i < c->list->count; i++)
+		if (c->up[i])
+			put_of_cell(out, count, cells_name(c->list, i),
+			    client_copies(c->admins[i].io.client).count);
+	openmetrics_family(out, bytes, "gauge", "bytes", "Size of these copies.");
+	for (uint32_t i = 0; i < c->list->count; i++)
+		if (c->up[i])
+			put_of_cell(out, bytes, cells_name(c->list, i),
+			    client_copies(c->admins[i].io.client).bytes);
+}
+
 static void put_all(struct text *out, const struct rows *rows)
 {
 	const struct queue_row *r, *end = rows->row + rows->count;
@@ -217,6 +246,7 @@ enum rmq_error metrics_put(struct cells_asked *c, struct text *out)
 		put_all(out, &rows);
 		put_sandbox(out, c);
 		put_cells(out, c);
+		put_copies(out, c);
 		openmetrics_end(out);
 	}
 	free(rows.row);

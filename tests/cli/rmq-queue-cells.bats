@@ -435,6 +435,93 @@ two.at.b	b"
 	assert_output "rmq-queue: LIST goes with --homes"
 }
 
+# hex TEXT, str TEXT: as the action hex of rawclient has it.
+hex() {
+	printf %s "$1" | od -An -v -tx1 | tr -d ' \n'
+}
+
+str() {
+	printf '%02x' ${#1}
+	hex "$1"
+}
+
+# step TYPE N STEP QUEUE [CELL]: a frame MOVE_OUT (35; with a cell) or MOVE_IN (36), with a token.
+step() {
+	local payload
+	payload=$(printf '%02x00000000000000' "$2" "$(($2 - 1))")
+	payload+=$(printf %02x "$3")$(str "$4")
+	[ "$1" = 36 ] || payload+=$(str "${5-}")
+	payload+=$(str 0123456789abcdef)0000
+	printf '%02x000000%02x000000%s' $((${#payload} / 2)) "$1" "$payload"
+}
+
+# leave QUEUE: a copy of it begins in b, and stands.
+leave() {
+	"$RAWCLIENT" b.sock hello 0 hex "$(step 36 1 1 "$1")" expect DONE close >/dev/null
+}
+
+@test "rmq-queue cells --copies, drop-copy: what a move that was broken off has left is shown, and dropped" {
+	cells
+	rmq-send jobs.at.a x
+	leave jobs.at.a
+	leave new.at.a
+	run -0 rmq-queue cells --copies -o queue,cell,messages,bytes
+	assert_output "jobs.at.a	b	0	0
+new.at.a	b	0	0"
+	run -0 rmq-queue cells --copies -j
+	assert_equal "$(jq -r '.since' <<<"$output" | head -n 1 | cut -c 1-10)" "$(date +%F)"
+	run -0 rmq-queue metrics
+	assert_line 'rmq_copies{cell="a"} 0'
+	assert_line 'rmq_copies{cell="b"} 2'
+	assert_line 'rmq_copies_bytes{cell="b"} 0'
+	run -0 rmq-queue drop-copy jobs.at.a b
+	assert_output "rmq-queue: jobs.at.a: 1 copy dropped in cell b"
+	run -66 rmq-queue drop-copy jobs.at.a b
+	assert_output "rmq-queue: jobs.at.a: no copy of it arrives in cell b"
+	run -0 rmq-queue cells --copies -o queue
+	assert_output new.at.a
+	run -64 rmq-queue drop-copy new.at.a c
+	assert_output "rmq-queue: new.at.a: there is no cell 'c': rmq-queue cells lists them"
+	run -64 rmq-queue cells --copies --ways
+	assert_output "rmq-queue: --moved, --ways, --copies and --homes exclude each other"
+	run -0 rmq-recv -1 jobs.at.a
+	assert_output x
+}
+
+@test "rmq-queue drop-copy: a copy that is all that there is of the queue is opened, and none is dropped unasked" {
+	cells
+	rmq-send jobs.at.a x
+	leave jobs.at.a
+	kill "$A_PID"
+	wait "$A_PID"
+	RMQ_SERVERS=$LIST run -69 rmq-queue --timeout 300ms drop-copy jobs.at.a b
+	assert_output --partial "rmq-queue: jobs.at.a: cell a: "
+	assert_output --partial "; nothing is dropped, as the copy may be all that there is of the queue"
+	start_queue a --cells "$LIST" --cell a
+	# Its mover dies after GONE.
+	"$RAWCLIENT" a.sock hello 0 hex "$(step 35 1 1 jobs.at.a)$(step 35 2 2 jobs.at.a)$(
+		step 35 3 4 jobs.at.a b
+	)" expect DONE expect DONE expect DONE close >/dev/null
+	run -0 rmq-queue drop-copy jobs.at.a b
+	assert_output "rmq-queue: jobs.at.a: has moved to cell b, and lives there: its copy is open"
+	run -0 rmq-queue cell jobs.at.a
+	assert_output b
+	run -0 rmq-queue cells --copies
+	assert_output ""
+}
+
+@test "rmq-queue drop-copy: where a copy keeps its queue from being made, that is said, and it ends" {
+	cells
+	leave jobs.at.b
+	run -75 rmq-send --timeout 300ms jobs.at.b x
+	run -75 rmq-queue --timeout 300ms move-cell jobs.at.b a
+	assert_output "rmq-queue: jobs.at.b: a copy of it comes from another cell: rmq-queue cells --copies"
+	run -0 rmq-queue drop-copy jobs.at.b b
+	rmq-send jobs.at.b x
+	run -0 rmq-queue cell jobs.at.b
+	assert_output b
+}
+
 @test "rmq-queue bind, unbind: in every cell; one that is down is 75, and done again they mend" {
 	cells
 	rmq-queue create jobs.at.b

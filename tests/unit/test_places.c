@@ -718,19 +718,26 @@ static void nothing_is_made_beside_a_copy(void **state)
 {
 	(void)state;
 	w = Y;
-	begin_copy(IN_X, TOKEN);
-	w->broker->cells = NULL;
-	send(IN_X, 0, NO_TAGS);
+	begin_copy(IN_Y, TOKEN);
+	send(IN_Y, 0, NO_TAGS);
 	refused(RMQ_E_PAUSED);
-	INPUT(subscribe, 1, 0, 0, slice_str(IN_X), NO_TAGS);
+	INPUT(subscribe, 1, 0, 0, slice_str(IN_Y), NO_TAGS);
 	run();
 	EXPECT(SUB_FAILED, sub_failed, m);
 	assert_int_equal(m.code, RMQ_E_PAUSED);
-	move_out(MOVE_OUT_HOLD, IN_X, OTHER);
-	refused(RMQ_E_PAUSED);
-	move_in(MOVE_IN_DROP, IN_X, TOKEN);
+	/* That nobody holds it is told; but what comes does not go. */
+	move_out(MOVE_OUT_HOLD, IN_Y, OTHER);
 	done();
-	sent(IN_X);
+	move_out(MOVE_OUT_FREEZE, IN_Y, OTHER);
+	refused(RMQ_E_PAUSED);
+	INPUT(
+	    move_out, NUMBERS, MOVE_OUT_GONE, slice_str(IN_Y), slice_str("x"), OTHER, NO_TAGS);
+	refused(RMQ_E_PAUSED);
+	move_out(MOVE_OUT_LET_GO, IN_Y, OTHER);
+	done();
+	move_in(MOVE_IN_DROP, IN_Y, TOKEN);
+	done();
+	sent(IN_Y);
 }
 
 static void a_copy_that_has_moved_on_is_followed(void **state)

@@ -90,15 +90,16 @@ extern bool rmq_small_limits;
 #define WALL_LOOK_MS	       1000 /* a delay by the wall clock: how long it may be set unnoticed */
 
 /* Lists of cells. */
-#define CELLS_MAX	 128
-#define CELL_SERVERS_MAX 4096		      /* addresses of one */
-#define CELLS_TEXT_MAX	 65536		      /* a list */
-#define PLACES_MAX	 LIMIT(1048576u, 12u) /* queues that are not where they are at home */
-#define MOVES_MAX	 64		      /* queues that are held at once */
-#define MOVES_OF_ONE	 OF_ONE(MOVES_MAX)    /* … by one user */
-#define COPIES_MAX	 LIMIT(1024u, 6u)     /* of queues that arrive */
-#define COPIES_OF_ONE	 OF_ONE(COPIES_MAX)   /* … that one user began */
-#define COPIES_OF_QUEUE	 LIMIT(8u, 3u)	      /* … of one queue */
+#define CELLS_MAX	    128
+#define CELL_SERVERS_MAX    4096		 /* addresses of one */
+#define CELLS_TEXT_MAX	    65536		 /* a list */
+#define PLACES_MAX	    LIMIT(1048576u, 12u) /* queues that are not where they are at home */
+#define MOVES_MAX	    64			 /* queues that are held at once */
+#define MOVES_OF_ONE	    OF_ONE(MOVES_MAX)	 /* … by one user */
+#define COPIES_MAX	    LIMIT(1024u, 6u)	 /* of queues that arrive */
+#define COPIES_OF_ONE	    OF_ONE(COPIES_MAX)	 /* … that one user began */
+#define COPIES_OF_QUEUE_MAX 8
+#define COPIES_OF_QUEUE	    LIMIT(COPIES_OF_QUEUE_MAX, 3u) /* … of one queue */
 
 /* Memory: the most that one daemon keeps. */
 #define OF_ONE(all)	    ((all) - (all) / 8) /* so many of them are one user's at most */

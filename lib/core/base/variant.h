@@ -358,6 +358,10 @@
 	    "nothing_is_made_beside_a_copy") \
 	X(FOLLOW_ANY, "a way is made to lead elsewhere though it has changed", \
 	    "a_place_leads_on_to_another_cell_only_if_it_is_what_was_read") \
+	X(DROP_UNASKED, "a copy is dropped before all other cells were asked", \
+	    "a_copy_is_dropped_once_every_other_cell_has_answered") \
+	X(DROP_GONE, "a copy is dropped to which another cell has let go", \
+	    "a_copy_to_which_a_cell_has_let_go_is_opened") \
 	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since", \
 	    "a_command_that_was_taken_is_answered_though_its_queue_has_gone")
 

@@ -232,6 +232,16 @@ static bool is_exempt(unsigned type, const void *m)
 	       ((const struct wire_subscribe *)m)->flags & SUBSCRIBE_EPHEMERAL;
 }
 
+/*
+ * What is done although a copy comes, as it makes nothing: what is to be settled is not there; and that nobody holds the name
+ * is asked by who drops a copy (dropper.h).  No more is done with what is held so.
+ */
+static bool beside_copy(unsigned type, const void *m)
+{
+	uint8_t step = type == WIRE_TYPE_MOVE_OUT ? ((const struct wire_move_out *)m)->step : 0;
+	return type == WIRE_TYPE_SETTLE || step == MOVE_OUT_HOLD || step == MOVE_OUT_LET_GO;
+}
+
 static const struct guarded *guard_of(unsigned type)
 {
 	for (size_t i = 0; i < sizeof(guarded) / sizeof(guarded[0]); i++)
@@ -277,9 +287,9 @@ bool broker_is_here(struct broker *b, struct conn *c, const struct frame *f, con
 	struct whereabouts w = broker_where(b, name);
 	*code = RMQ_E_ELSEWHERE;
 	*text = error_text(RMQ_E_ELSEWHERE);
-	if (w.here && w.comes && f->type != WIRE_TYPE_SETTLE) {
+	if (w.here && w.comes && !beside_copy(f->type, m)) {
 		*code = RMQ_E_PAUSED;
-		*text = "a copy of the queue comes from another cell";
+		*text = "a copy of the queue comes from another cell: rmq-queue cells --copies";
 		return false;
 	}
 	if (w.here) {
@@ -327,6 +337,22 @@ void broker_refuse_rows(struct broker *b, struct conn *c, const struct frame *f,
 
 /* ---- what is known of cells ---- */
 
+/* How many copies arrive of queues that the connection may know of, and their bytes. */
+static void put_copies(struct broker *b, const struct conn *conn, struct writer *tags)
+{
+	uint64_t copies = 0, bytes = 0;
+	const struct copy *c;
+	TAILQ_FOREACH (c, &b->places.all, of_all) {
+		broker_works(b, 1 + broker_rights_steps(conn));
+		if (!broker_may_see(conn, place_name(c->of)))
+			continue;
+		copies++;
+		bytes += broker_copy_row(b, c).bytes;
+	}
+	tags_put_u64(tags, CELLS_ARE_TAG_COPIES, copies);
+	tags_put_u64(tags, CELLS_ARE_TAG_COPY_BYTES, bytes);
+}
+
 void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells *m)
 {
 	const struct cells *list = b->cells;
@@ -335,6 +361,9 @@ void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells
 		cap += RAFT_NAME_MAX + 4 + list->cells[i].servers.len;
 	uint8_t *bytes = memory_new(2 * cap);
 	struct writer text = writer_of(bytes, cap), w = writer_of(bytes + cap, cap);
+	uint8_t numbers[2 * TAG_U64_SIZE];
+	struct writer tags = writer_of(numbers, sizeof(numbers));
+	put_copies(b, c, &tags);
 	for (uint32_t i = 0; list && i < list->count; i++) {
 		if (i > 0)
 			put_u8(&text, ';');
@@ -348,10 +377,33 @@ void broker_tell_cells(struct broker *b, struct conn *c, const struct wire_cells
 		broker_works(b, 1);
 	}
 	wire_put_cells_are(
-	    &w, &(struct wire_cells_are){m->req, b->cells ? b->cell : slice_of("", 0), NO_TAGS,
-		    slice_of(text.p, text.len)});
+	    &w, &(struct wire_cells_are){m->req, b->cells ? b->cell : slice_of("", 0),
+		    slice_of(tags.p, tags.len), slice_of(text.p, text.len)});
 	broker_send(b, c->id, &w);
 	free(bytes);
+}
+
+static_assert(FRAME_HEADER_SIZE + 4 + 1 + 1 + NAME_FULL_MAX + 1 + RAFT_NAME_MAX + 2 + 4 +
+		      COPIES_OF_QUEUE_MAX * COPY_ROW_SIZE <=
+		  FRAME_SMALL,
+    "a row with all copies that there may be");
+
+static void tell_place(
+    struct broker *b, struct conn *c, const struct wire_places *m, const struct place *p)
+{
+	uint8_t bytes[COPIES_OF_QUEUE_MAX * COPY_ROW_SIZE], list[4 + sizeof(bytes)];
+	struct writer rows = writer_of(bytes, sizeof(bytes)),
+		      tags = writer_of(list, sizeof(list));
+	const struct copy *copy;
+	TAILQ_FOREACH (copy, &p->copies, link) {
+		struct copy_row row = broker_copy_row(b, copy);
+		copy_row_encode(&rows, &row);
+	}
+	if (rows.len > 0)
+		tags_put(&tags, PLACE_IS_TAG_COPIES, slice_of(rows.p, rows.len));
+	broker_works(b, p->copies_count);
+	ANSWER(b, c, place_is, m->req, p->state, place_name(p), place_cell(p),
+	    slice_of(tags.p, tags.len));
 }
 
 void broker_places(struct broker *b, struct conn *c, const struct wire_places *m)
@@ -363,10 +415,10 @@ void broker_places(struct broker *b, struct conn *c, const struct wire_places *m
 	for (; p && rows > 0 && (steps == 0 || steps + each <= LIST_WORK); p = places_next(p)) {
 		steps += each;
 		after = place_name(p);
-		if (p->state == PLACE_NONE || !broker_may_see(c, after))
+		if (!broker_may_see(c, after))
 			continue;
 		rows--;
-		ANSWER(b, c, place_is, m->req, p->state, after, place_cell(p), NO_TAGS);
+		tell_place(b, c, m, p);
 	}
 	broker_works(b, steps);
 	ANSWER(b, c, places_end, m->req, p != NULL, broker_place_tell(c, after), NO_TAGS);

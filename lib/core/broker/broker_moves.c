@@ -557,6 +557,17 @@ struct queue *broker_arriving_make(
 	return broker_queue_make_of(b, name, token, &broker_default_settings, maker);
 }
 
+struct copy_row broker_copy_row(const struct broker *b, const struct copy *c)
+{
+	struct unit u = unit_of(b, place_name(c->of), slice_of(c->token, CELL_TOKEN_SIZE));
+	struct copy_row row = {.since_ms = c->since_ms};
+	for (int i = 0; i < UNIT; i++) {
+		row.messages += u.queue[i] ? queue_total(u.queue[i]) : 0;
+		row.bytes += u.queue[i] ? u.queue[i]->bytes + u.queue[i]->unfinished_bytes : 0;
+	}
+	return row;
+}
+
 static void drop_copy(struct broker *b, struct slice base, struct slice token)
 {
 	uint8_t is[CELL_TOKEN_SIZE];

@@ -912,6 +912,8 @@ struct queue *broker_arriving_queue(
 /* Whether something may be added to that copy; the error if not. */
 enum rmq_error broker_arriving_may(const struct broker *b, struct slice name,
     struct slice token) __attribute__((warn_unused_result));
+/* What has come of that copy, with its dead letters. */
+struct copy_row broker_copy_row(const struct broker *b, const struct copy *c);
 /* A queue of that copy, with defaults: there is none, and it may be made. */
 struct queue *broker_arriving_make(
     struct broker *b, struct slice name, struct slice token, const struct owner *maker);

@@ -286,6 +286,13 @@ bool client_welcomed(const struct client *c);
 /* The sandbox of the daemon that answered last, as WELCOME_TAG_SANDBOX; 0: it said nothing of it. */
 uint64_t client_sandbox(const struct client *c);
 
+/* Copies of queues that arrive in the cell that answered client_cells() last. */
+struct client_copies {
+	uint64_t count;
+	uint64_t bytes;
+};
+struct client_copies client_copies(const struct client *c);
+
 /* What a client with an unanswered request waits for. */
 enum client_wait {
 	CLIENT_WAITS_NOT,

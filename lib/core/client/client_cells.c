@@ -516,11 +516,18 @@ void client_on_cells_are(struct client *c, struct mono_time now, const struct wi
 		return;
 	c->progress = now;
 	client_request_end(r);
+	c->copies.count = tags_find_u64(m->tags, CELLS_ARE_TAG_COPIES);
+	c->copies.bytes = tags_find_u64(m->tags, CELLS_ARE_TAG_COPY_BYTES);
 	if ((m->self.len > 0 && !name_valid_node(m->self)) || m->list.len > CELLS_TEXT_MAX ||
 	    !text_is_tame(m->list))
 		client_give_up(c, RMQ_E_PROTOCOL, slice_str("the daemon sent a bad CELLS_ARE"));
 	else if (c->host.cells_are)
 		c->host.cells_are(c->host.arg, m->req, m->self, m->list);
+}
+
+struct client_copies client_copies(const struct client *c)
+{
+	return c->copies;
 }
 
 void client_on_place_is(struct client *c, struct mono_time now, const struct wire_place_is *m)

@@ -179,7 +179,8 @@ struct client {
 	uint32_t flying;
 	uint64_t flying_bytes; /* of SENDs */
 	uint32_t window_bytes;
-	uint64_t sandbox;     /* of the daemon: WELCOME_TAG_SANDBOX */
+	uint64_t sandbox; /* of the daemon: WELCOME_TAG_SANDBOX */
+	struct client_copies copies;
 	uint32_t send_window; /* commands in flight before another SEND may go */
 	bool refused; /* on this connection: answers to what was in flight then may follow */
 	bool stopped;

@@ -18,6 +18,7 @@ void places_init(struct places *p, struct owner_tree *owners, uint64_t *part_byt
 {
 	*p = (struct places){.part_bytes = part_bytes, .owners = owners};
 	RB_INIT(&p->by_name);
+	TAILQ_INIT(&p->all);
 }
 
 static uint64_t part_max(const struct place *one)
@@ -30,6 +31,7 @@ static void remove_copy(struct places *p, struct place *one, struct copy *c)
 {
 	*p->part_bytes -= part_max(one);
 	TAILQ_REMOVE(&one->copies, c, link);
+	TAILQ_REMOVE(&p->all, c, of_all);
 	one->copies_count--;
 	p->copies--;
 	c->maker->copies--;
@@ -168,6 +170,8 @@ void places_add_copy(struct places *p, struct slice name, struct slice token, ui
 		TAILQ_INSERT_AFTER(&one->copies, after, c, link);
 	else
 		TAILQ_INSERT_HEAD(&one->copies, c, link);
+	TAILQ_INSERT_TAIL(&p->all, c, of_all);
+	c->of = one;
 	one->copies_count++;
 	p->copies++;
 	*p->part_bytes += part_max(one);

@@ -21,6 +21,8 @@
 
 struct copy {
 	TAILQ_ENTRY(copy) link;
+	TAILQ_ENTRY(copy) of_all;
+	const struct place *of;
 	struct owner *maker; /* who has begun it */
 	uint64_t number;
 	uint64_t since_ms; /* wall clock when it began; 0: not known */
@@ -40,6 +42,7 @@ struct place {
 	char name[];
 };
 RB_HEAD(place_tree, place);
+TAILQ_HEAD(all_copies, copy);
 
 /* What an entry, or a copy, takes in a checkpoint besides name and cell, at most. */
 #define PLACE_PART_MAX 32
@@ -47,10 +50,11 @@ RB_HEAD(place_tree, place);
 
 struct places {
 	struct place_tree by_name;
-	uint32_t count;	      /* of entries */
-	uint32_t copies;      /* of all of them */
-	uint64_t number;      /* of the newest copy */
-	uint64_t *part_bytes; /* what all takes in a checkpoint, at most, is added here */
+	uint32_t count;	       /* of entries */
+	uint32_t copies;       /* of all of them */
+	struct all_copies all; /* … in no order */
+	uint64_t number;       /* of the newest copy */
+	uint64_t *part_bytes;  /* what all takes in a checkpoint, at most, is added here */
 	struct owner_tree *owners;
 };
 

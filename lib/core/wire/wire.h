@@ -443,7 +443,7 @@ enum { KV_MORE = 1, KV_ANEW = 2 };
 /* self: this cell's name; "": there are no cells.  list: as cells.h has it. */
 #define WIRE_CELLS_ARE(F) F(u32, req) F(str, self) F(tags, tags) F(rest, list)
 enum place_state { PLACE_NONE = 0, PLACE_HERE = 1, PLACE_AWAY = 2 };
-/* cell: AWAY: where it went to. */
+/* cell: AWAY: where it went to.  NONE: only copies arrive. */
 #define WIRE_PLACE_IS(F)   F(u32, req) F(u8, state) F(str, name) F(str, cell) F(tags, tags)
 /* after: the place to go on from. */
 #define WIRE_PLACES_END(F) F(u32, req) F(u8, more) F(str, after) F(tags, tags)
@@ -728,6 +728,20 @@ enum history_waits_why {
 /* clang-format on */
 CODEC_MESSAGE(history, waits, HISTORY_WAITS)
 
+/*
+ * PLACE_IS: copy_row of each copy of the queue, and of its dead letters, that arrives here, in the order in which they began;
+ * not there: none does.  since_ms: wall clock when it began, 0: that is not known.
+ */
+/* clang-format off */
+#define PLACE_IS_TAG_COPIES 1
+#define COPY_ROW(F)	    F(u64, messages) F(u64, bytes) F(u64, since_ms)
+/* clang-format on */
+CODEC_MESSAGE(copy, row, COPY_ROW)
+#define COPY_ROW_SIZE 24
+/* CELLS_ARE: u64, how many of all queues there are, and their bytes; not there: none. */
+#define CELLS_ARE_TAG_COPIES	 1
+#define CELLS_ARE_TAG_COPY_BYTES 3
+
 /* The frame's name, NULL for an unknown type. */
 const char *wire_name(unsigned type);
 
@@ -874,7 +888,10 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(ARRIVE, PEEKED_TAG_EXPIRE, expire) \
 	X(ARRIVE, PEEKED_TAG_LEFT, left) \
 	X(MOVE_OUT, MOVE_OUT_TAG_WAS, was) \
-	X(MOVED, MOVED_TAG_SERVERS, servers)
+	X(MOVED, MOVED_TAG_SERVERS, servers) \
+	X(PLACE_IS, PLACE_IS_TAG_COPIES, copies) \
+	X(CELLS_ARE, CELLS_ARE_TAG_COPIES, copies) \
+	X(CELLS_ARE, CELLS_ARE_TAG_COPY_BYTES, copy_bytes)
 
 /* The name of a tag that frames of this type know, NULL: they do not. */
 const char *wire_tag_name(unsigned type, unsigned tag);
