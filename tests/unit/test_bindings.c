@@ -132,7 +132,7 @@ static void compare(struct slice topic)
 {
 	static struct matched m;
 	uint32_t at = 0;
-	bindings_match(&set, topic, &m);
+	bindings_match(&set, topic, NULL, NULL, &m);
 	for (uint32_t i = 0; i < QUEUES; i++) {
 		bool is = at < m.count && m.queue[at] == queues[i];
 		assert_int_equal(is, bound_naively(queues[i], topic));
@@ -177,16 +177,16 @@ static void a_match_is_bounded_whatever_is_bound(void **state)
 		bindings_add(
 		    &set, queues[bits % QUEUES], slice_of(pattern, 2 * TOPIC_WORDS_MAX - 1));
 	}
-	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), &m);
+	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), NULL, NULL, &m);
 	assert_int_equal(m.count, QUEUES);
 	assert_int_equal(m.steps, (2u << TOPIC_WORDS_MAX) - 1 + (1u << TOPIC_WORDS_MAX));
 	/* One more binding than may match, and it is not looked at to the end. */
 	bindings_add(&set, queues[0], slice_str("#"));
-	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), &m);
+	bindings_match(&set, slice_str("a.a.a.a.a.a.a.a.a.a.a.a"), NULL, NULL, &m);
 	assert_int_equal(m.bindings, TOPIC_BINDINGS_MAX + 1);
 	bindings_remove(&set, binding_find(queues[0], slice_str("#")));
 	/* What does not go on costs nothing more. */
-	bindings_match(&set, slice_str("b.b.b.b.b.b.b.b.b.b.b.a"), &m);
+	bindings_match(&set, slice_str("b.b.b.b.b.b.b.b.b.b.b.a"), NULL, NULL, &m);
 	assert_true(m.steps < 40);
 	unmake();
 }

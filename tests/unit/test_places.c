@@ -714,6 +714,71 @@ static void one_user_leaves_holds_and_copies_to_others(void **state)
 	done();
 }
 
+static void what_came_home_stays_here_when_its_home_changes(void **state)
+{
+	static struct cells later;
+	const char *why;
+	char name[NAME_MAX_LEN];
+	unsigned i = 0;
+	(void)state;
+	assert_int_equal(cells_parse(&later, slice_str("x=unix:/x;y+=h:2"), &why), RMQ_E_OK);
+	do
+		snprintf(name, sizeof(name), "n%u", i++);
+	while (!slice_eq(cells_name(&list, cells_home(&list, slice_str(name))), CELL_Y));
+	w = Y;
+	begin_copy(name, TOKEN);
+	move_in(MOVE_IN_OPEN, name, TOKEN);
+	done();
+	INPUT(queue_remove, NUMBERS, REMOVE_FORCE, slice_str(name));
+	done();
+	/* The cell that it came from leads here for ever, so that its new home may be that one. */
+	broker_cells(w->broker, &later, CELL_Y);
+	sent(name);
+}
+
+static uint64_t bad; /* a record that cannot be read */
+
+static enum rmq_error around_next(
+    void *arg, uint64_t index, uint64_t *found, enum record_kind *kind, struct slice *payload)
+{
+	enum rmq_error err = memory_log_next(arg, index, found, kind, payload);
+	return !err && *found == bad ? RMQ_E_CORRUPT : err;
+}
+
+static enum rmq_error around_read(
+    void *arg, uint64_t index, enum record_kind *kind, struct slice *payload)
+{
+	return index == bad ? RMQ_E_CORRUPT : memory_log_read(arg, index, kind, payload);
+}
+
+static void a_copy_whose_beginning_cannot_be_read_is_known_by_what_came(void **state)
+{
+	uint64_t at;
+	(void)state;
+	w = Y;
+	struct broker_log log = {&w->journaled, around_read, around_next};
+	move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+	done();
+	bad = w->last;
+	uint32_t id = copy_of(IN_X, TOKEN)->id;
+	broker_free(w->broker);
+	w->broker = broker_of(w);
+	w->base = w->last;
+	assert_int_equal(broker_recover_around(w->broker, &log, w->checkpoint, w->last,
+			     (struct wall_time){wall_ms}, &at),
+	    RMQ_E_OK);
+	w->lease_ms = broker_lease_time(w->broker).ms;
+	start();
+	broker_cells(w->broker, &list, slice_str("y"));
+	run();
+	hello();
+	move_in(MOVE_IN_OPEN, IN_X, OTHER);
+	refused(RMQ_E_STALE);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	assert_int_equal(named(IN_X)->id, id);
+}
+
 static void nothing_is_made_beside_a_copy(void **state)
 {
 	(void)state;
@@ -804,6 +869,81 @@ static void what_a_queue_is_bound_to_stays_with_the_cell_that_it_left(void **sta
 	assert_int_equal(total(IN_X ".away"), 1);
 	send("old", SEND_TOPIC, NO_TAGS);
 	refused(RMQ_E_UNROUTED);
+}
+
+static void bound(const char *queue, const char *pattern)
+{
+	INPUT(bind, NUMBERS, BIND_CREATE, slice_str(queue), slice_str(pattern), NO_TAGS);
+	done();
+}
+
+static void what_was_bound_for_a_move_that_failed_is_so_no_more(void **state)
+{
+	(void)state;
+	bound(IN_X, "a.*");
+	bound(IN_X, "b");
+	say_hello(2, X);
+	freeze(IN_X);
+	assert_int_equal(named(IN_X ".away")->bindings_count, 2);
+	/* Let go and frozen at once, it stays so. */
+	move_out(MOVE_OUT_LET_GO, IN_X, TOKEN);
+	move_out(MOVE_OUT_HOLD, IN_X, TOKEN);
+	move_out(MOVE_OUT_FREEZE, IN_X, TOKEN);
+	run();
+	assert_int_equal(named(IN_X ".away")->bindings_count, 2);
+	broker_disconnect(w->broker, 2);
+	run();
+	assert_int_equal(named(IN_X ".away")->bindings_count, 0);
+	assert_int_equal(named(IN_X)->bindings_count, 2);
+	/* What somebody has bound is not the mover's. */
+	conn = 1;
+	bound(IN_X ".away", "c");
+	freeze(IN_X);
+	move_out(MOVE_OUT_LET_GO, IN_X, TOKEN);
+	done();
+	run();
+	assert_int_equal(named(IN_X ".away")->bindings_count, 2);
+}
+
+static void what_hears_nothing_counts_not_among_the_queues_of_a_topic(void **state)
+{
+	char name[NAME_MAX_LEN];
+	(void)state;
+	for (uint32_t i = 0; i < TOPIC_QUEUES_MAX; i++) {
+		snprintf(name, sizeof(name), "q%u.at.x", i);
+		bound(name, "a.b");
+	}
+	freeze("q0.at.x");
+	crash();
+	assert_int_equal(named("q0.at.x.away")->bindings_count, 1);
+	topic("a.b");
+	assert_int_equal(total("q0.at.x"), 1);
+}
+
+static void a_queue_does_not_go_where_there_is_no_room_for_what_stays(void **state)
+{
+	(void)state;
+	bound(IN_X, "a");
+	hold(IN_X);
+	uint32_t queues = w->broker->queues_count;
+	w->broker->queues_count = QUEUES_MAX;
+	move_out(MOVE_OUT_FREEZE, IN_X, TOKEN);
+	refused(RMQ_E_LIMIT);
+	w->broker->queues_count = queues;
+	broker_room(w->broker, w->broker->stored_n, 0);
+	move_out(MOVE_OUT_FREEZE, IN_X, TOKEN);
+	refused(RMQ_E_DISK_FULL);
+	assert_false(named(IN_X)->is_frozen);
+	/* A name alone takes room, and what holds messages makes some. */
+	hold("new.at.x");
+	move_out(MOVE_OUT_FREEZE, "new.at.x", TOKEN);
+	done();
+	move_out(MOVE_OUT_GONE, "new.at.x", TOKEN);
+	refused(RMQ_E_DISK_FULL);
+	broker_room(w->broker, w->broker->stored_n, 1 << 30);
+	sent("full.at.x");
+	broker_room(w->broker, w->broker->stored_n, 0);
+	gone("full.at.x");
 }
 
 static void what_is_bound_for_a_queue_that_comes_is_bound_to_it(void **state)
@@ -1031,9 +1171,14 @@ int main(void)
 	    TEST(a_copy_is_nobodys_until_its_token_opens_it),
 	    TEST(steps_of_who_has_no_copy_are_refused),
 	    TEST(one_user_leaves_holds_and_copies_to_others),
+	    TEST(what_came_home_stays_here_when_its_home_changes),
+	    TEST(a_copy_whose_beginning_cannot_be_read_is_known_by_what_came),
 	    TEST(nothing_is_made_beside_a_copy),
 	    TEST(a_copy_that_has_moved_on_is_followed),
 	    TEST(what_a_queue_is_bound_to_stays_with_the_cell_that_it_left),
+	    TEST(what_was_bound_for_a_move_that_failed_is_so_no_more),
+	    TEST(what_hears_nothing_counts_not_among_the_queues_of_a_topic),
+	    TEST(a_queue_does_not_go_where_there_is_no_room_for_what_stays),
 	    TEST(what_is_bound_for_a_queue_that_comes_is_bound_to_it),
 	    TEST(a_further_queue_of_another_cell_is_served_by_one_here),
 	    TEST(a_result_and_a_dead_letter_for_another_cell_are_kept_here),

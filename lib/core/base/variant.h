@@ -358,6 +358,8 @@
 	    "nothing_is_made_beside_a_copy") \
 	X(FOLLOW_ANY, "a way is made to lead elsewhere though it has changed", \
 	    "a_place_leads_on_to_another_cell_only_if_it_is_what_was_read") \
+	X(HERE_TIDIED, "that a queue came is forgotten where its home is", \
+	    "what_came_home_stays_here_when_its_home_changes") \
 	X(DROP_UNASKED, "a copy is dropped before all other cells were asked", \
 	    "a_copy_is_dropped_once_every_other_cell_has_answered") \
 	X(DROP_GONE, "a copy is dropped to which another cell has let go", \

@@ -763,6 +763,11 @@ static bool queues_of(const struct wire_send *m, struct send_queues *t)
 	return !named || t->count > 1;
 }
 
+static bool hears(const void *b, const struct queue *q)
+{
+	return broker_hears(b, q);
+}
+
 /* The queues that its topic leads to now; if it can go to none, the command has failed. */
 static bool queues_of_topic(
     struct broker *b, struct conn *c, const struct wire_send *m, struct send_queues *t)
@@ -776,7 +781,7 @@ static bool queues_of_topic(
 		fail_text(b, c, m->n, RMQ_E_USAGE, 0, text);
 		return false;
 	}
-	bindings_match(&b->bindings, m->queue, &found);
+	bindings_match(&b->bindings, m->queue, hears, b, &found);
 	broker_works(b, found.steps);
 	if (found.count > TOPIC_QUEUES_MAX) {
 		snprintf(text, sizeof(text),
@@ -784,7 +789,7 @@ static bool queues_of_topic(
 		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
 		return false;
 	}
-	if (found.bindings > TOPIC_BINDINGS_MAX) {
+	if (matched_too_many(&found)) {
 		snprintf(text, sizeof(text),
 		    "more than %u bindings match the topic: unbind some", TOPIC_BINDINGS_MAX);
 		fail_text(b, c, m->n, RMQ_E_LIMIT, 0, text);
@@ -793,8 +798,7 @@ static bool queues_of_topic(
 	if (RMQ_VARIANT(TOPIC_FIRST) && found.count > 1)
 		found.count = 1;
 	for (uint32_t i = 0; i < found.count; i++)
-		if (broker_hears(b, found.queue[i]))
-			t->name[t->count++] = queue_name(found.queue[i]);
+		t->name[t->count++] = queue_name(found.queue[i]);
 	if (t->count == 0 && !(m->flags & SEND_ALLOW_UNROUTED))
 		fail(b, c, m->n, RMQ_E_UNROUTED, 0);
 	return t->count > 0 || (m->flags & SEND_ALLOW_UNROUTED);
@@ -1137,7 +1141,7 @@ static void keep_bound(struct broker *b, struct slice topic, struct targets *t)
 {
 	struct matched found;
 	uint32_t kept = 0;
-	bindings_match(&b->bindings, topic, &found);
+	bindings_match(&b->bindings, topic, NULL, NULL, &found);
 	for (uint32_t i = 0; i < t->count; i++)
 		for (uint32_t k = 0; k < found.count; k++)
 			if (found.queue[k] == t->queue[i])

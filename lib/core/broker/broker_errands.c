@@ -182,6 +182,9 @@ static bool step(struct broker *b, struct errand *e, uint64_t steps)
 		return held_step(b, e, steps);
 	case ERRAND_END:
 		return end_queue(b, e, steps);
+	case ERRAND_UNBIND:
+		broker_unbind_away(b, e->queue);
+		break;
 	case ERRAND_DELIVER:
 		b->host.deliverable(b->host.arg, e->conn);
 	}

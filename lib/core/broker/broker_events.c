@@ -74,7 +74,8 @@ static void after_event(struct broker *b, uint8_t type, size_t len)
 {
 	if (type == EVENT_TYPE_SEND || type == EVENT_TYPE_CHUNK || type == EVENT_TYPE_CREATE ||
 	    type == EVENT_TYPE_COME || type == EVENT_TYPE_COME_IDS || type == EVENT_TYPE_BIND ||
-	    type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE || type == EVENT_TYPE_COPY)
+	    type == EVENT_TYPE_KV_PUT || type == EVENT_TYPE_KV_MORE ||
+	    type == EVENT_TYPE_COPY || type == EVENT_TYPE_PLACED)
 		b->sent_bytes += len;
 	if (type == EVENT_TYPE_CHUNK)
 		broker_end_record(b);

@@ -8,6 +8,9 @@
  *    there again.  All others are lost.
  *  - Whatever else an event is about is in the state that it was in before the gap, if it is still
  *    there at all, and comes to the state that the event says.
+ *  - A queue that is of a copy shows that there is this copy.  Nothing shows where queues have gone, or that they have
+ *    come: that is as it was before.  The cell at the other end knows it, so people are told to compare ("Cells" in
+ *    rmq(7)).
  *
  * A group of queues is concerned if the record lies after its part of the checkpoint, sessions
  * likewise.  The checkpoint's own records have no substitute.
@@ -140,6 +143,7 @@ void broker_gaps_end(struct broker *b, struct wall_time wall)
 	if (g->newest == 0)
 		return;
 	g->met = true;
+	broker_find_copies(b);
 	b->ckpt.wanted = true;
 	for (size_t i = 0; i < g->count; i++) {
 		struct queue *q = broker_queue(b, g->runs[i].queue);

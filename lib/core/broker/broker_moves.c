@@ -38,6 +38,8 @@ struct move {
 	struct owner *owner; /* … as it was then */
 	uint64_t heard_ms;   /* lease time */
 	bool frozen;
+	bool
+	    unbinds; /* what is for other cells was bound for it, and is not if the queue stays */
 	uint8_t token[CELL_TOKEN_SIZE];
 	uint8_t name_len;
 	char name[NAME_FULL_MAX];
@@ -162,14 +164,36 @@ static void unbind_others(struct broker *b, const struct queue *as, const struct
 	}
 }
 
+/* Whether there is room for what bind_away() makes.  Limits of bindings are not asked: see there. */
+static enum rmq_error may_bind_away(
+    struct broker *b, struct slice base, const struct queue *q, char text[TEXT_MAX + 1])
+{
+	char title[OWNER_TITLE_SIZE];
+	if (!q || q->bindings_count == 0)
+		return RMQ_E_OK;
+	if (!away_of(b, base) && broker_queues_full(b, q->maker)) {
+		snprintf(text, TEXT_MAX + 1,
+		    "%.*s.away, which takes over what it is bound to, is one queue too many of "
+		    "%u in all, or of %u of %s: remove some",
+		    (int)base.len, (const char *)base.data, QUEUES_MAX, QUEUES_OF_ONE,
+		    owner_title(q->maker, title));
+		return RMQ_E_LIMIT;
+	}
+	return broker_room_left(b) < (1 + (uint64_t)q->bindings_count) * BIND_ROOM
+		   ? RMQ_E_DISK_FULL
+		   : RMQ_E_OK;
+}
+
 /*
  * Before a queue goes: what is for other cells is bound as it is.  As long as it is here that gets
- * nothing (broker_hears()), so one record swaps the two.
+ * nothing (broker_hears()), so one record swaps the two.  There are more bindings than may be only while queues are
+ * frozen, and no more of these than MOVES_MAX; then one of the two has none.
  */
 static void bind_away(struct broker *b, struct slice base, const struct queue *q)
 {
 	char name[AWAY_NAME_MAX];
 	struct queue *away = away_of(b, base);
+	bool none = !away || away->bindings_count == 0;
 	if (!q || RMQ_VARIANT(BINDINGS_STAY) || (!away && q->bindings_count == 0))
 		return;
 	if (!away) {
@@ -178,6 +202,7 @@ static void bind_away(struct broker *b, struct slice base, const struct queue *q
 		broker_reserve(b, BIND_ROOM);
 		away = broker_queue_make_as(b, is, &s, q->maker);
 	}
+	away->is_bound_to_go |= none;
 	unbind_others(b, q, away);
 	bind_as(b, q, away);
 }
@@ -220,9 +245,25 @@ void broker_move_end(struct broker *b, struct conn *c)
 	b->moves--;
 	m->owner->moves--;
 	owner_drop(&b->owners, m->owner);
-	if (!move_of(b, slice_of(m->name, m->name_len)))
+	struct slice base = slice_of(m->name, m->name_len);
+	struct queue *away = away_of(b, base);
+	if (!move_of(b, base))
 		hold_all(b, m, false, false);
+	if (away && away->is_bound_to_go)
+		broker_errand_later(
+		    b, (struct errand){.kind = ERRAND_UNBIND, .queue = away->id});
 	free(m);
+}
+
+void broker_unbind_away(struct broker *b, uint32_t id)
+{
+	struct queue *away = broker_queue(b, id), *q = NULL;
+	if (away && away->is_bound_to_go)
+		q = broker_queue_named(b, cells_away_for(queue_name(away)));
+	if (q && !q->is_frozen)
+		broker_unbind_all(b, away);
+	if (away && !(q && q->is_frozen))
+		away->is_bound_to_go = false;
 }
 
 void broker_move_heard(struct broker *b, struct conn *c)
@@ -362,13 +403,17 @@ static bool holds(const struct conn *c, const struct wire_move_out *m)
 	       slice_eq(slice_of(is->token, CELL_TOKEN_SIZE), m->token);
 }
 
-static void freeze(struct broker *b, struct move *m)
+static enum rmq_error freeze(struct broker *b, struct move *m, char text[TEXT_MAX + 1])
 {
 	struct slice base = slice_of(m->name, m->name_len);
 	struct unit u = unit_of(b, base, NO_TAGS);
+	enum rmq_error err = may_bind_away(b, base, u.queue[0], text);
+	if (err)
+		return err;
 	m->frozen = true;
 	hold_all(b, m, true, true);
 	bind_away(b, base, u.queue[0]);
+	return RMQ_E_OK;
 }
 
 /* ---- gone ---- */
@@ -420,10 +465,18 @@ static void lead_all(struct broker *b, struct queue *q)
 	}
 }
 
+/* A queue that goes makes more room than its place takes, so a full disk does not keep it; but a name alone takes some. */
+static bool has_room(const struct broker *b, const struct unit *u)
+{
+	return u->queue[0] || u->queue[1] || broker_room_left(b) >= MOVE_ROOM;
+}
+
 static enum rmq_error go(struct broker *b, struct conn *c, const struct wire_move_out *m)
 {
 	struct unit u = unit_of(b, m->queue, NO_TAGS);
 	enum rmq_error err = may_go(b, c, m, &u);
+	if (!err && !has_room(b, &u))
+		err = RMQ_E_DISK_FULL;
 	if (err)
 		return err;
 	broker_name_owner(b, c->session);
@@ -476,6 +529,15 @@ void broker_find_left(struct broker *b)
 				   .kind = ERRAND_END, .queue = q->id, .at = UINT64_MAX});
 }
 
+void broker_find_copies(struct broker *b)
+{
+	struct queue *q;
+	RB_FOREACH (q, arriving_tree, &b->queues_arriving)
+		places_add_copy(&b->places, cells_base(queue_name(q)),
+		    slice_of(q->token, CELL_TOKEN_SIZE), b->places.number + 1, 0,
+		    owner_hold(q->maker));
+}
+
 /* Only base names move: what goes with them does so by itself. */
 static bool is_base(struct slice name)
 {
@@ -513,7 +575,7 @@ void broker_move_out(struct broker *b, struct conn *c, const struct wire_move_ou
 		if (!holds(c, m))
 			err = RMQ_E_STALE;
 		else
-			freeze(b, c->move);
+			err = freeze(b, c->move, text);
 		break;
 	case MOVE_OUT_LET_GO:
 		if (holds(c, m))
@@ -638,7 +700,18 @@ static enum rmq_error begin(struct broker *b, const struct conn *c,
 	return RMQ_E_OK;
 }
 
-/* The copy with that token is the queue.  n: of the command of c, if it is one. */
+/* Known-bad: what the hash says is not said again. */
+static uint8_t here(const struct broker *b, struct slice base)
+{
+	uint32_t home = b->cells ? cells_home(b->cells, base) : CELLS_NONE;
+	bool at_home = home != CELLS_NONE && slice_eq(cells_name(b->cells, home), b->cell);
+	return at_home && RMQ_VARIANT(HERE_TIDIED) ? PLACE_NONE : PLACE_HERE;
+}
+
+/*
+ * The copy with that token is the queue.  n: of the command of c, if it is one.  No room is asked for: its place takes no
+ * more than the copy's, what is bound to it was bound before, and until it is open nobody can make any in it.
+ */
 static enum rmq_error open_copy(
     struct broker *b, struct slice base, struct slice token, struct conn *c, uint64_t n)
 {
@@ -652,8 +725,8 @@ static enum rmq_error open_copy(
 	if (c)
 		broker_name_owner(b, c->session);
 	broker_reserve(b, MOVE_ROOM);
-	broker_emit_placed(b, &(struct event_placed){
-				  PLACE_HERE, base, slice_of("", 0), slice_of("", 0), NO_TAGS});
+	broker_emit_placed(b, &(struct event_placed){here(b, base), base, slice_of("", 0),
+				  slice_of("", 0), NO_TAGS});
 	broker_emit_copy_gone(b, &(struct event_copy_gone){base, token, NO_TAGS});
 	for (int i = 0; i < UNIT; i++)
 		if (u.queue[i])

@@ -119,6 +119,7 @@ enum errand_kind {
 	ERRAND_LEAVE,	/* a client has ended: what it holds is given back */
 	ERRAND_DIED,	/* a client's process died: what it holds fails */
 	ERRAND_END,	/* an ephemeral subscription has ended: its queue goes */
+	ERRAND_UNBIND,	/* a queue has not moved: what is for other cells is not bound for it */
 	ERRAND_DELIVER, /* the host is to go on with a connection's deliveries */
 };
 
@@ -922,6 +923,8 @@ void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in 
 void broker_came(struct broker *b, struct conn *c, const struct wire_came *m);
 /* The connection holds nothing any more. */
 void broker_move_end(struct broker *b, struct conn *c);
+/* That queue for other cells is bound to nothing, as long as the one that it is for is here and stays. */
+void broker_unbind_away(struct broker *b, uint32_t id);
 /*
  * A connection that holds a queue has said something.  One that stands still must not hold it for ever:
  * until when the first of them may be silent, UINT64_MAX: there is none; and those that were are ended.
@@ -931,6 +934,8 @@ uint64_t broker_moves_until(const struct broker *b);
 void broker_end_silent_moves(struct broker *b);
 /* A queue was made: it is held if that base name is. */
 void broker_move_made(struct broker *b, struct queue *q);
+/* Recovery around records that are gone is over: each queue of a copy is of one that is known. */
+void broker_find_copies(struct broker *b);
 /* Recovery is over: what has left goes on to be emptied. */
 void broker_find_left(struct broker *b);
 

@@ -171,37 +171,49 @@ uint64_t bindings_part_bytes(const struct queue *q)
 
 /* ---- matching ---- */
 
+/* What is looked for. */
+struct match {
+	uint64_t number;
+	bindings_hears *hears;
+	const void *arg;
+	struct matched *m;
+};
+
 static bool is_full(const struct matched *m)
 {
-	return m->count > TOPIC_QUEUES_MAX || m->bindings > TOPIC_BINDINGS_MAX;
+	return m->count > TOPIC_QUEUES_MAX || matched_too_many(m);
 }
 
-static void take(struct bindings *s, const struct binding *b, struct matched *m)
+static void take(const struct match *a, const struct binding *b)
 {
+	struct matched *m = a->m;
 	for (; b && !is_full(m); b = LIST_NEXT(b, at_node)) {
 		m->steps++;
-		m->bindings++;
-		if (b->queue->matched == s->matches)
+		if (a->hears && !a->hears(a->arg, b->queue)) {
+			m->deaf++;
 			continue;
-		b->queue->matched = s->matches;
+		}
+		m->bindings++;
+		if (b->queue->matched == a->number)
+			continue;
+		b->queue->matched = a->number;
 		m->queue[m->count++] = b->queue;
 	}
 }
 
-static void walk(
-    struct bindings *s, const struct pattern_node *n, struct slice rest, struct matched *m)
+static void walk(const struct match *a, const struct pattern_node *n, struct slice rest)
 {
 	struct slice word;
-	if (!n || is_full(m))
+	if (!n || is_full(a->m))
 		return;
-	m->steps++;
-	take(s, LIST_FIRST(&n->rest), m);
+	a->m->steps++;
+	take(a, LIST_FIRST(&n->rest));
 	if (!topic_word(&rest, &word)) {
-		take(s, LIST_FIRST(&n->here), m);
+		take(a, LIST_FIRST(&n->here));
 		return;
 	}
-	walk(s, node_after(n, word), rest, m);
-	walk(s, node_after(n, slice_str(PATTERN_ANY)), rest, m);
+	walk(a, node_after(n, word), rest);
+	walk(a, node_after(n, slice_str(PATTERN_ANY)), rest);
 }
 
 static int queue_compare(const void *x, const void *y)
@@ -210,11 +222,12 @@ static int queue_compare(const void *x, const void *y)
 	return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
 }
 
-void bindings_match(struct bindings *s, struct slice topic, struct matched *m)
+void bindings_match(struct bindings *s, struct slice topic, bindings_hears *hears,
+    const void *arg, struct matched *m)
 {
-	m->steps = m->bindings = m->count = 0;
-	s->matches++;
-	walk(s, s->root, topic, m);
+	struct match a = {++s->matches, hears, arg, m};
+	m->steps = m->bindings = m->deaf = m->count = 0;
+	walk(&a, s->root, topic);
 	if (m->count > 1)
 		qsort(m->queue, m->count, sizeof(m->queue[0]), queue_compare);
 }

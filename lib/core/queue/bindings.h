@@ -55,15 +55,25 @@ uint64_t bindings_part_bytes(const struct queue *q);
 
 /*
  * Each queue that a topic leads to, once, by number; if there are more, TOPIC_QUEUES_MAX + 1 of
- * them, and if more bindings match than TOPIC_BINDINGS_MAX, those of so many and one.
+ * them, and if more bindings match than TOPIC_BINDINGS_MAX, those of so many and one.  Those of queues that do not hear
+ * count for themselves, with the same limit.
  */
 struct matched {
 	uint64_t steps; /* nodes and bindings that were looked at */
 	uint32_t bindings;
+	uint32_t deaf; /* … of queues that do not hear, besides */
 	uint32_t count;
 	struct queue *queue[SHARES_MAX + 1];
 };
-void bindings_match(struct bindings *s, struct slice topic, struct matched *m);
+/* Whether the queue gets what it is bound to; NULL: each does. */
+typedef bool bindings_hears(const void *arg, const struct queue *q);
+void bindings_match(struct bindings *s, struct slice topic, bindings_hears *hears,
+    const void *arg, struct matched *m);
+/* Whether more bindings match than may. */
+static inline bool matched_too_many(const struct matched *m)
+{
+	return m->bindings > TOPIC_BINDINGS_MAX || m->deaf > TOPIC_BINDINGS_MAX;
+}
 
 RB_PROTOTYPE(binding_tree, binding, of_queue, binding_compare)
 

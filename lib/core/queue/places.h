@@ -4,7 +4,13 @@
  * known but their home.  And the copies that arrive, each with a token of its own, before one of them is
  * the queue: they are numbered in the order in which they began.
  *
- * An entry stays for ever once it has a state: who asks in a cell that a queue has left is led on.
+ * An entry stays for ever once it has a state.  AWAY: who asks in a cell that a queue has left is led on.  HERE as well,
+ * even at home, where the name says the same: HERE is written when a queue comes, so some cell says AWAY to here,
+ * and as many as the queue was in lead there.  Without the entry this cell would go by its list.  As soon as that
+ * has another home for the name, and the queue is removed, it sends its clients there; if the way from there leads here,
+ * they go round in a circle for ever, and if not, the queue is made a second time while others are led here.
+ * To forget HERE safely all that lead here would have to be forgotten before, in all cells, with nobody moving
+ * the queue meanwhile; no cell can know that alone.
  */
 #ifndef RMQ_CORE_QUEUE_PLACES_H
 #define RMQ_CORE_QUEUE_PLACES_H

@@ -204,10 +204,11 @@ struct queue {
 	TAILQ_ENTRY(queue) roomy; /* it lost messages, and somebody waits for that */
 	bool is_busy;
 	bool is_roomy;
-	bool idle_due; /* it became empty: tell its receivers */
-	bool is_dead;  /* a dead-letter queue: counts no attempts */
-	bool is_away;  /* what is for a queue of another cell */
-	uint8_t away;  /* in which list of these it is; 0: in none (broker_away.c) */
+	bool idle_due;	     /* it became empty: tell its receivers */
+	bool is_dead;	     /* a dead-letter queue: counts no attempts */
+	bool is_away;	     /* what is for a queue of another cell */
+	bool is_bound_to_go; /* … bound to nothing but what that is, which may go now */
+	uint8_t away;	     /* in which list of these it is; 0: in none (broker_away.c) */
 	TAILQ_ENTRY(queue) aways;
 	bool ends;	/* it is being removed, in several turns: it takes no messages */
 	bool is_held;	/* it moves to another cell: nothing is handed out, or taken out */
