@@ -234,6 +234,12 @@ static enum rmq_error explained(struct ask *a, uint32_t req, const char *name)
 	return err;
 }
 
+enum rmq_error ask_adopt(struct ask *a)
+{
+	enum rmq_error err = open_for(a);
+	return err ? err : explained(a, control_client_adopt(&a->client), NULL);
+}
+
 enum rmq_error ask_leave(struct ask *a, const char *name, bool force)
 {
 	enum rmq_error err = open_for(a);

@@ -48,6 +48,7 @@ void ask_deinit(struct ask *a);
  * RMQ_E_TIMEOUT: the outcome is unknown; others: as rmq-clusterd says.
  */
 enum rmq_error ask_init_cluster(struct ask *a, bool new) __attribute__((warn_unused_result));
+enum rmq_error ask_adopt(struct ask *a) __attribute__((warn_unused_result));
 enum rmq_error ask_admit(struct ask *a, const char *name, const uint8_t key[RAFT_KEY_SIZE])
     __attribute__((warn_unused_result));
 /* If the time is over, what hinders it is told. */

@@ -24,6 +24,7 @@ enum {
 	OPT_WAIT = 256,
 	OPT_FORCE,
 	OPT_NEW,
+	OPT_ADOPT,
 	OPT_YES,
 	OPT_IF_VERSION,
 	OPT_IF_ABSENT,
@@ -40,6 +41,7 @@ struct program {
 	bool wait;	    /* --wait */
 	bool force;	    /* --force */
 	bool new;	    /* --new */
+	bool adopt;	    /* --adopt */
 	bool unasked;	    /* --yes */
 	const char *dir;    /* -d, NULL: not given */
 	const char *having; /* -r, NULL: not given */
@@ -189,7 +191,9 @@ static enum rmq_error run_wait(void *arg)
 static enum rmq_error run_init(void *arg)
 {
 	struct program *p = arg;
-	return ask_init_cluster(&p->ask, p->new);
+	if (p->new && p->adopt)
+		return ask_fail(RMQ_E_USAGE, "--new and --adopt do not go together");
+	return p->adopt ? ask_adopt(&p->ask) : ask_init_cluster(&p->ask, p->new);
 }
 
 /* NAME KEY */
@@ -604,6 +608,8 @@ static const struct option_row metrics_rows[] = {
     {'j', "json", NULL, NULL, NULL, "print a JSON object for each node"}, {0}};
 static const struct option_row init_rows[] = {
     {OPT_NEW, "new", NULL, NULL, NULL, "do not ask its seeds whether they know a cluster"},
+    {OPT_ADOPT, "adopt", NULL, NULL, NULL,
+	"adopt the log of a database, all of whose nodes have lost their directories"},
     {0}};
 static const struct option_row leave_rows[] = {
     {OPT_WAIT, "wait", NULL, NULL, NULL, "until this node knows that it is removed"},
@@ -719,6 +725,8 @@ static bool take_option(void *arg, int option, const char *value)
 		p->force = true;
 	else if (option == OPT_NEW)
 		p->new = true;
+	else if (option == OPT_ADOPT)
+		p->adopt = true;
 	else if (option == OPT_YES)
 		p->unasked = true;
 	else if (option == 'd')

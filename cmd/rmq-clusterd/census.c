@@ -74,9 +74,9 @@ void census_begin(struct cluster *c)
 		ask(c, &seeds->seeds[i]);
 }
 
-enum commands_verdict census_look(const struct cluster *c, char *text)
+enum commands_verdict census_look(const struct cluster *c, bool adopts, char *text)
 {
-	return founding_look(&c->census.founding, cluster_now(c), text);
+	return founding_look(&c->census.founding, adopts, cluster_now(c), text);
 }
 
 enum rmq_error census_asked(

@@ -26,7 +26,7 @@ struct census {
 /* Claims a cluster, and asks, unless it does already. */
 void census_begin(struct cluster *c);
 /* Whether this node may make a cluster; on COMMANDS_STOP, text[TEXT_MAX + 1] says why not. */
-enum commands_verdict census_look(const struct cluster *c, char *text)
+enum commands_verdict census_look(const struct cluster *c, bool adopts, char *text)
     __attribute__((warn_unused_result));
 /* The answer to a node with this key, which asks the same, and its text: founding_asked(). */
 enum rmq_error census_asked(struct cluster *c, const uint8_t key[RAFT_KEY_SIZE],

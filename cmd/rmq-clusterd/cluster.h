@@ -93,6 +93,7 @@ void cluster_gate(struct cluster *c, bool begins, enum control_gate_state state)
 #define CLUSTER_COMMANDS(X) \
 	X(INIT)	 /* this node: begins a cluster, of which it is the only voter, if all seeds know none */ \
 	X(INIT_NEW) /* the same, without asking the seeds */ \
+	X(INIT_ADOPT) /* this node: is the only member of the cluster whose log the database has */ \
 	X(ADMIT) /* the leader: `name` with `key` may join */ \
 	X(JOIN)	 /* this node: asks `address` (NAME@HOST:PORT; empty: its seeds) */ \
 	X(LEAVE) /* the leader: `name` (empty: this node) leaves, if it is up and enough others answer */ \

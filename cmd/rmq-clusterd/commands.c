@@ -68,12 +68,23 @@ static void end_founding(struct cluster *c)
 		database_link_found_end(c);
 }
 
+/* The same of the log that a database holds. */
+static void end_adoption(struct cluster *c)
+{
+	if (!c->adoption.begun || any(c, COMMAND_ADOPTS))
+		return;
+	c->adoption = (struct adoption){0};
+	database_adopt(c->database.driver, false);
+	node_happens(c, &(struct raft_event){.type = RAFT_EVENT_ADOPT});
+}
+
 static void drop(struct cluster *c, struct command *m)
 {
 	m->used = false;
 	c->commands.count--;
 	end_census(c);
 	end_founding(c);
+	end_adoption(c);
 }
 
 /* This node is removed, in a cluster whose configurations do not say who was. */
@@ -479,6 +490,7 @@ void commands_forget(struct cluster *c, void *arg)
 		m->answer = NULL;
 		/* The rest goes on without it: to join is this node's own affair. */
 		if (m->life.state == COMMAND_JOINS || m->life.state == COMMAND_ASKS ||
+		    m->life.state == COMMAND_ADOPTS ||
 		    (m->life.state == COMMAND_FOUNDS && !c->founding_seq))
 			drop(c, m);
 	}
@@ -550,7 +562,7 @@ static void ask_or_found(struct cluster *c, struct command *m)
 	if (!peers_view(c, &index)) {
 		event(c, m, COMMAND_ASK);
 		census_begin(c);
-		enum commands_verdict v = census_look(c, text);
+		enum commands_verdict v = census_look(c, false, text);
 		if (v == COMMANDS_HOLD)
 			return;
 		if (v == COMMANDS_STOP) {
@@ -560,6 +572,74 @@ static void ask_or_found(struct cluster *c, struct command *m)
 	}
 	/* If the disk is busy, it decides anew. */
 	found(c, m);
+}
+
+/* Adopts the log of the database, or says why not. */
+static void adopt(struct cluster *c, struct command *m)
+{
+	struct adoption *a = &c->adoption;
+	const struct adoption_seen seen = {.self = c->id,
+	    .log = &c->status,
+	    .database = &c->database.status,
+	    .trouble = c->database.trouble,
+	    .now_ms = cluster_now(c),
+	    .patience_ms = commands_patience_ms((uint32_t)c->config.election_timeout)};
+	char text[TEXT_MAX + 1];
+	enum rmq_error code = RMQ_E_OK;
+	struct raft_member self;
+
+	if (!a->begun) {
+		log_error(
+		    "is told to adopt the cluster whose log the database holds, as all its nodes "
+		    "have lost their directories");
+		database_adopt(c->database.driver, true);
+	}
+	switch (adoption_turn(a, &seen, &code, text)) {
+	case ADOPTION_WAITS:
+		break;
+	case ADOPTION_ADOPTS:
+		peers_self(c, &self);
+		node_happens(
+		    c, &(struct raft_event){.type = RAFT_EVENT_ADOPT, .member = &self});
+		break;
+	case ADOPTION_DONE:
+		log_error("has adopted the cluster of the database: %s", text);
+		end(c, m, RMQ_E_OK, text);
+		break;
+	case ADOPTION_REFUSED:
+		end(c, m, code, text);
+	}
+}
+
+/* First the seeds are asked whether one of them is a member. */
+static void ask_or_adopt(struct cluster *c, struct command *m)
+{
+	char text[TEXT_MAX + 1];
+
+	event(c, m, COMMAND_ASK);
+	if (!database_link_used(c)) {
+		end(c, m, RMQ_E_CONFIG,
+		    "engine is built-in, and there is no database whose log could be adopted; of a "
+		    "majority that is lost see rmq-cluster recover");
+		return;
+	}
+	if (peers_removed(c) || (peers_member(c) && !database_link_alone(c))) {
+		end(c, m, RMQ_E_EXISTS,
+		    peers_removed(c)
+			? "this node " MEMBERS_REMOVED_TEXT
+			: "this node is a member of a cluster: its directory is not lost");
+		return;
+	}
+	census_begin(c);
+	enum commands_verdict v = census_look(c, true, text);
+	if (v == COMMANDS_STOP)
+		end(c, m, RMQ_E_EXISTS, text);
+	if (v != COMMANDS_MAY)
+		return;
+	event(c, m, COMMAND_ADOPT);
+	m->life.deadline_ms = UINT64_MAX;
+	end_census(c);
+	adopt(c, m);
 }
 
 static void join_in(struct cluster *c, struct command *m, const char *address)
@@ -590,6 +670,7 @@ void commands_ask(
 	static const enum node_command_type types[] = {
 	    [CLUSTER_INIT] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_INIT_NEW] = NODE_COMMAND_TAKE_IN,
+	    [CLUSTER_INIT_ADOPT] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_ADMIT] = NODE_COMMAND_ADMIT,
 	    [CLUSTER_JOIN] = NODE_COMMAND_TAKE_IN,
 	    [CLUSTER_LEAVE] = NODE_COMMAND_REMOVE,
@@ -616,6 +697,9 @@ void commands_ask(
 		ask_or_found(c, m);
 	} else if (command->type == CLUSTER_INIT_NEW) {
 		found(c, m);
+	} else if (command->type == CLUSTER_INIT_ADOPT) {
+		m->adopts = true;
+		ask_or_adopt(c, m);
 	} else if (command->type == CLUSTER_JOIN) {
 		join_in(c, m, command->address);
 	} else if (!peers_member(c) && !c->status.gone) {
@@ -688,7 +772,13 @@ static void look(struct cluster *c, struct command *m)
 		look_who_leads(c, m, leads);
 		break;
 	case COMMAND_ASKS:
-		ask_or_found(c, m);
+		if (m->adopts)
+			ask_or_adopt(c, m);
+		else
+			ask_or_found(c, m);
+		break;
+	case COMMAND_ADOPTS:
+		adopt(c, m);
 		break;
 	case COMMAND_FOUNDS:
 		if (c->status.config && c->founded && !database_link_used(c))

@@ -21,6 +21,7 @@ struct command {
 	struct command_life life;
 	enum node_command_type type;
 	struct raft_member member; /* whom it is about */
+	bool adopts;		   /* asks seeds for an adoption */
 	uint64_t reads; /* who is to be taken in: the level of records that it reads */
 	/* who asked: one of these */
 	cluster_answer *answer;

@@ -40,7 +40,9 @@ void database_link_check(struct cluster *c)
 {
 	const struct raft_config *config = c->status.config;
 
-	if (!config || config->engine == c->config.engine || database_link_converts(c))
+	/* Who is being filled has configurations from before its time. */
+	if (!config || config->engine == c->config.engine || database_link_converts(c) ||
+	    !raft_config_find(config, c->id))
 		return;
 	if (config->engine == RAFT_ENGINE_BUILT_IN)
 		log_error(

@@ -43,7 +43,7 @@ void database_link_close(struct cluster *c);
 void database_link_begin(struct cluster *c);
 /* After each step of the node, before its actions. */
 void database_link_stepped(struct cluster *c);
-/* Dies if a log says another engine than the settings. */
+/* Dies if a log that has this node as a member says another engine than the settings. */
 void database_link_check(struct cluster *c);
 /* A message to RAFT_DATABASE; the payloads of its runs are found by index in the pieces of `runs`. */
 void database_link_send(struct cluster *c, const struct raft_message *m,

@@ -31,6 +31,7 @@
 #include "census.h"
 #include "cluster.h"
 #include "commands.h"
+#include "core/host/adoption.h"
 #include "core/host/ending.h"
 #include "core/host/ends.h"
 #include "core/host/engine.h"
@@ -96,6 +97,7 @@ struct cluster {
 
 	struct disk disk;
 	struct database_link database;
+	struct adoption adoption;
 	struct intake intake;
 	struct reads reads;
 	struct fetch fetch;

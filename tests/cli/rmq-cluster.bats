@@ -63,6 +63,7 @@ hold() {
 	start_three
 	cluster init
 	cluster init --new
+	cluster init --adopt
 	cluster admit n4 "$KEY"
 	cluster join
 	cluster join n1@host:7401
@@ -75,6 +76,7 @@ hold() {
 	cluster transfer n2
 	assert_equal "$(tail -n +2 commands)" "INIT
 INIT_NEW
+INIT_ADOPT
 ADMIT n4 $KEY
 JOIN
 JOIN n1@host:7401

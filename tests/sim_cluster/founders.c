@@ -115,7 +115,7 @@ static void decide(struct founders *w, struct founder *f)
 
 	if (!f->waits)
 		return;
-	switch (founding_look(&f->founding, w->now, text)) {
+	switch (founding_look(&f->founding, false, w->now, text)) {
 	case COMMANDS_HOLD:
 		break;
 	case COMMANDS_MAY:

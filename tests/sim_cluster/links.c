@@ -259,7 +259,7 @@ static void found_cluster(struct site *s)
 		founding_heard(&l->founding, at,
 		    members_newest(theirs, &index) ? RMQ_E_EXISTS : RMQ_E_NOTHING,
 		    slice_str(""));
-	switch (founding_look(&l->founding, now, text)) {
+	switch (founding_look(&l->founding, false, now, text)) {
 	case COMMANDS_HOLD:
 		break;
 	case COMMANDS_STOP:

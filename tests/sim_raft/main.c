@@ -184,7 +184,9 @@ static uint64_t run(uint64_t seed, uint64_t totals[5])
 	sim_begin(s, seed);
 	while (s->now < FAULTS_END)
 		millisecond(s);
-	if (seed % 4 == 1 && !s->rots)
+	if (seed % 4 == 1 && s->table)
+		adopted_run(s, work);
+	else if (seed % 4 == 1 && !s->rots)
 		recovered_run(s);
 	sim_calm(s);
 	while (s->now < FAULTS_END + LEADER_MAX && !node_leader(s))

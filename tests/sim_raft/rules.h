@@ -17,7 +17,9 @@
 	X(TABLE_UNFENCED, "a hole after the table's end", "the database has another record", \
 	    "a leader lacks a committed record") \
 	X(TABLE_LOG_UNASKED, "a leader lacks a committed record") \
-	X(TABLE_PLACE_UNASKED, "the database has another record")
+	X(TABLE_PLACE_UNASKED, "the database has another record") \
+	X(ADOPTED_AS_BEFORE, "a node of the cluster that was lost is let in") \
+	X(TABLE_ADOPTED_LEASED, "a log is adopted from a node that leads")
 
 /* variant, directed schedule ("": random seeds), the rules that may be the first to break */
 #define FOUND_BY(X) \

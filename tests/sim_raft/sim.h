@@ -294,6 +294,14 @@ enum rmq_error recovered_disk(struct sim *s, const struct node *n, struct raft_i
 /* The cluster goes on without the others, which come back; nodes join it. */
 void recovered_run(const struct sim *was);
 
+/* ---- adopted.c ---- */
+
+/*
+ * All die, and one has a new disk and adopts the log that the database holds; those that have their old disks come
+ * back, maybe too early.  work: what else is done in a millisecond.
+ */
+void adopted_run(struct sim *s, void (*work)(struct sim *s));
+
 /* ---- check.c ---- */
 /* What is on the disk of a recovered node is what its cluster begins with; s has none yet. */
 void check_recovered(struct sim *s, const struct sim *was, const struct node *n, uint64_t old);

@@ -90,7 +90,7 @@ static bool after(struct raft_place a, struct raft_place b)
 }
 
 /* The condition of a statement. */
-static bool holds(const struct tables *t, const struct database_statement *s)
+static bool holds(const struct tables *t, const struct database_statement *s, uint64_t now)
 {
 	const struct database_row *row = &t->row;
 	bool leads = (row->term == s->term && raft_id_eq(row->leader, s->node)) ||
@@ -103,6 +103,8 @@ static bool holds(const struct tables *t, const struct database_statement *s)
 	case DATABASE_TAKE:
 		return row->exists && raft_id_eq(row->cluster, s->cluster) &&
 		       row->term < s->term &&
+		       (!s->vacant || t->lease_until <= now ||
+			   RMQ_VARIANT(TABLE_ADOPTED_LEASED)) &&
 		       ((!after(row->last, s->place) && row->commit <= s->place.index) ||
 			   RMQ_VARIANT(TABLE_LOG_UNASKED));
 	case DATABASE_APPEND:
@@ -295,11 +297,13 @@ static void execute(struct sim *s, struct request *q, unsigned server)
 		answer(s, q, DATABASE_FAILED);
 		return;
 	}
-	if (!holds(on, &q->s)) {
+	if (!holds(on, &q->s, server_clock(s, server))) {
 		see(s, q, on, server);
 		answer(s, q, DATABASE_FENCED);
 		return;
 	}
+	if (q->s.vacant && on->lease_until > server_clock(s, server))
+		sim_broken(s, "a log is adopted from a node that leads", q->s.term, 0);
 	q->r.last = apply(s, on, &q->s, q->recs, server_clock(s, server));
 	see(s, q, on, server);
 	if (!writes(q)) {
@@ -664,6 +668,15 @@ void tables_down(struct sim *s, struct node *n)
 	c->session = NULL;
 	database_free(c->db);
 	c->db = NULL;
+}
+
+void tables_adopt(struct sim *s, struct node *n, bool adopts, struct database_status *is)
+{
+	struct database *db = client_of(s, n)->db;
+
+	if (is)
+		database_status(db, is);
+	database_adopt(db, adopts);
 }
 
 void tables_stepped(struct sim *s, struct node *n)

@@ -16,6 +16,8 @@ void tables_end(struct sim *s);
 /* The process of a node begins, and has ended. */
 void tables_up(struct sim *s, struct node *n, const struct raft_begin *b);
 void tables_down(struct sim *s, struct node *n);
+/* It is to adopt the log that the database holds; or not, any more.  *is: how the database is; NULL: nobody asks. */
+void tables_adopt(struct sim *s, struct node *n, bool adopts, struct database_status *is);
 /* After each step, before its actions. */
 void tables_stepped(struct sim *s, struct node *n);
 /* A message to the database. */

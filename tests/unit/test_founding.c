@@ -30,14 +30,28 @@ static void a_cluster_is_made_once_all_seeds_say_that_they_know_none(void **stat
 {
 	(void)state;
 	claim(&a);
-	assert_int_equal(founding_look(&a, 100, text), COMMANDS_HOLD);
+	assert_int_equal(founding_look(&a, false, 100, text), COMMANDS_HOLD);
 	hear(&a, 0, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&a, 99 + FOUNDING_MS, text), COMMANDS_HOLD);
+	assert_int_equal(founding_look(&a, false, 99 + FOUNDING_MS, text), COMMANDS_HOLD);
 	hear(&a, 1, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&a, 99 + FOUNDING_MS, text), COMMANDS_MAY);
+	assert_int_equal(founding_look(&a, false, 99 + FOUNDING_MS, text), COMMANDS_MAY);
 	/* There is nobody to ask. */
 	founding_begin(&b, 100);
-	assert_int_equal(founding_look(&b, 100, text), COMMANDS_MAY);
+	assert_int_equal(founding_look(&b, false, 100, text), COMMANDS_MAY);
+}
+
+/* Who is silent has lost its directory, or does not lead, as the database knows. */
+static void a_log_is_adopted_unless_a_seed_is_a_member(void **state)
+{
+	(void)state;
+	claim(&a);
+	assert_int_equal(founding_look(&a, true, 100, text), COMMANDS_HOLD);
+	hear(&a, 0, RMQ_E_BUSY);
+	assert_int_equal(founding_look(&a, true, 99 + FOUNDING_MS, text), COMMANDS_HOLD);
+	assert_int_equal(founding_look(&a, true, 100 + FOUNDING_MS, text), COMMANDS_MAY);
+	hear(&a, 1, RMQ_E_EXISTS);
+	assert_int_equal(founding_look(&a, true, 100 + FOUNDING_MS, text), COMMANDS_STOP);
+	assert_string_equal(text, "n3: it says so; join that one, or stop it for good");
 }
 
 static void a_seed_that_does_not_answer_may_know_a_cluster(void **state)
@@ -45,7 +59,7 @@ static void a_seed_that_does_not_answer_may_know_a_cluster(void **state)
 	(void)state;
 	claim(&a);
 	hear(&a, 0, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&a, 100 + FOUNDING_MS, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&a, false, 100 + FOUNDING_MS, text), COMMANDS_STOP);
 	assert_string_equal(text, "seeds do not answer whether there is a cluster already: n3; "
 				  "start them, or, if there is none: rmq-cluster init --new");
 }
@@ -55,14 +69,14 @@ static void a_seed_that_knows_a_cluster_forbids_another_one(void **state)
 	(void)state;
 	claim(&a);
 	hear(&a, 1, RMQ_E_EXISTS);
-	assert_int_equal(founding_look(&a, 100, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&a, false, 100, text), COMMANDS_STOP);
 	assert_string_equal(
 	    text, "n3: it says so; join that one (only if it is lost for good: init --new)");
 	/* Nor is there anything to be made beside a node of which nothing is known. */
 	claim(&a);
 	hear(&a, 0, RMQ_E_NOTHING);
 	hear(&a, 1, RMQ_E_DENIED);
-	assert_int_equal(founding_look(&a, 100, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&a, false, 100, text), COMMANDS_STOP);
 }
 
 static void of_two_that_claim_at_the_same_time_the_lower_key_goes_on(void **state)
@@ -75,10 +89,10 @@ static void of_two_that_claim_at_the_same_time_the_lower_key_goes_on(void **stat
 	assert_int_equal(founding_asked(&b, false, high, low, &says), RMQ_E_NOTHING);
 	hear(&a, 0, RMQ_E_NOTHING);
 	hear(&a, 1, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&a, 200, text), COMMANDS_MAY);
+	assert_int_equal(founding_look(&a, false, 200, text), COMMANDS_MAY);
 	hear(&b, 0, RMQ_E_NOTHING);
 	hear(&b, 1, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&b, 200, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&b, false, 200, text), COMMANDS_STOP);
 	assert_string_equal(text, "another node is making a cluster, too: make it on one node, "
 				  "and admit the others there");
 	/* A third one may, for all that this one does. */
@@ -91,7 +105,7 @@ static void who_claims_is_named_and_not_to_be_overridden(void **state)
 	claim(&b);
 	hear(&b, 0, RMQ_E_BUSY);
 	hear(&b, 1, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&b, 200, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&b, false, 200, text), COMMANDS_STOP);
 	assert_string_equal(text,
 	    "n2 is making a cluster, too: make it on one node, and admit the "
 	    "others there");
@@ -103,8 +117,8 @@ static void a_seed_that_is_silent_is_named_though_another_node_claims(void **sta
 	claim(&b);
 	assert_int_equal(founding_asked(&b, false, high, low, &says), RMQ_E_NOTHING);
 	hear(&b, 0, RMQ_E_BUSY);
-	assert_int_equal(founding_look(&b, 200, text), COMMANDS_HOLD);
-	assert_int_equal(founding_look(&b, 100 + FOUNDING_MS, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&b, false, 200, text), COMMANDS_HOLD);
+	assert_int_equal(founding_look(&b, false, 100 + FOUNDING_MS, text), COMMANDS_STOP);
 	assert_non_null(strstr(text, "seeds do not answer"));
 	assert_non_null(strstr(text, ": n3; "));
 }
@@ -118,7 +132,7 @@ static void a_claim_and_its_answers_end_with_their_command(void **state)
 	founding_end(&a);
 	assert_int_equal(founding_asked(&a, false, low, high, &says), RMQ_E_NOTHING);
 	claim(&a);
-	assert_int_equal(founding_look(&a, 100, text), COMMANDS_HOLD);
+	assert_int_equal(founding_look(&a, false, 100, text), COMMANDS_HOLD);
 }
 
 static void who_has_decided_says_so_until_its_cluster_is_stored(void **state)
@@ -134,7 +148,7 @@ static void answers_that_are_old_do_not_count(void **state)
 	claim(&a);
 	hear(&a, 0, RMQ_E_NOTHING);
 	hear(&a, 1, RMQ_E_NOTHING);
-	assert_int_equal(founding_look(&a, 100 + FOUNDING_MS, text), COMMANDS_STOP);
+	assert_int_equal(founding_look(&a, false, 100 + FOUNDING_MS, text), COMMANDS_STOP);
 	assert_string_equal(text,
 	    "this node stood still after its seeds had answered that there is "
 	    "no cluster: repeat the command");

@@ -62,7 +62,9 @@
 	X(FED_IS_VERIFIED, "what was compared with the table counts as compared with the leader's log") \
 	X(TABLE_UNFENCED, "a statement does not ask whether this node leads") \
 	X(TABLE_LOG_UNASKED, "a term is taken whatever the log of who takes it") \
-	X(TABLE_PLACE_UNASKED, "records are put into the table whatever comes before them")
+	X(TABLE_PLACE_UNASKED, "records are put into the table whatever comes before them") \
+	X(ADOPTED_AS_BEFORE, "who adopts a log lets its members be") \
+	X(TABLE_ADOPTED_LEASED, "a log is adopted while a node leads, by its lease")
 
 /* Those of the queue core, for tests/sim. */
 #define RMQ_QUEUE_VARIANTS(X) \

@@ -12,19 +12,21 @@
 #define A COMMAND_ASKS
 #define F COMMAND_FOUNDS
 #define J COMMAND_JOINS
+#define D COMMAND_ADOPTS
 #define E COMMAND_ENDED
 static const uint8_t table[COMMAND_EVENTS][COMMAND_STATES] = {
-	/*                      WAITS PASSED COMMITS TRANSF. ASKS FOUNDS JOINS ENDED */
-	[COMMAND_PASS_ON]   = { P,    P,     C,      T,      A,   F,     J,    E },
-	[COMMAND_PROPOSE]   = { C,    P,     C,      T,      A,   F,     J,    E },
-	[COMMAND_HAND_OVER] = { T,    P,     C,      T,      A,   F,     J,    E },
-	[COMMAND_ASK]       = { A,    P,     C,      T,      A,   F,     J,    E },
-	[COMMAND_FOUND]     = { F,    P,     C,      T,      F,   F,     J,    E },
-	[COMMAND_JOIN]      = { J,    P,     C,      T,      A,   F,     J,    E },
-	[COMMAND_UNLED]     = { W,    W,     C,      T,      A,   F,     J,    E },
-	[COMMAND_LOST]      = { W,    W,     W,      W,      A,   F,     J,    E },
-	[COMMAND_ANSWER]    = { E,    E,     E,      E,      E,   E,     E,    E },
-	[COMMAND_LATE]      = { E,    E,     E,      E,      E,   E,     J,    E },
+	/*                      WAITS PASSED COMMITS TRANSF. ASKS FOUNDS JOINS ADOPTS ENDED */
+	[COMMAND_PASS_ON]   = { P,    P,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_PROPOSE]   = { C,    P,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_HAND_OVER] = { T,    P,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_ASK]       = { A,    P,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_FOUND]     = { F,    P,     C,      T,      F,   F,     J,    D,     E },
+	[COMMAND_JOIN]      = { J,    P,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_ADOPT]     = { W,    P,     C,      T,      D,   F,     J,    D,     E },
+	[COMMAND_UNLED]     = { W,    W,     C,      T,      A,   F,     J,    D,     E },
+	[COMMAND_LOST]      = { W,    W,     W,      W,      A,   F,     J,    D,     E },
+	[COMMAND_ANSWER]    = { E,    E,     E,      E,      E,   E,     E,    E,     E },
+	[COMMAND_LATE]      = { E,    E,     E,      E,      E,   E,     J,    D,     E },
 };
 #undef W
 #undef P
@@ -33,6 +35,7 @@ static const uint8_t table[COMMAND_EVENTS][COMMAND_STATES] = {
 #undef A
 #undef F
 #undef J
+#undef D
 #undef E
 /* clang-format on */
 

@@ -4,20 +4,21 @@
  * cannot be done yet waits and is tried again; one that may have been done has an unknown outcome
  * until some node knows it.
  *
- *	event \ state  WAITS      PASSED_ON  COMMITS   TRANSFERS  ASKS     FOUNDS  JOINS
- *	PASS_ON        passed on  -          -         -          -        -       -
- *	PROPOSE        commits    -          -         -          -        -       -
- *	HAND_OVER      transfers  -          -         -          -        -       -
- *	ASK            asks       -          -         -          -        -       -
- *	FOUND          founds     -          -         -          founds   -       -
- *	JOIN           joins      -          -         -          -        -       -
- *	UNLED          -          waits      -         -          -        -       -
- *	LOST           -          waits      waits     waits      -        -       -
- *	ANSWER         ended      ended      ended     ended      ended    ended   ended
- *	LATE           ended      ended      ended     ended      ended    ended   -
+ *	event \ state  WAITS      PASSED_ON  COMMITS   TRANSFERS  ASKS     FOUNDS  JOINS  ADOPTS
+ *	PASS_ON        passed on  -          -         -          -        -       -      -
+ *	PROPOSE        commits    -          -         -          -        -       -      -
+ *	HAND_OVER      transfers  -          -         -          -        -       -      -
+ *	ASK            asks       -          -         -          -        -       -      -
+ *	FOUND          founds     -          -         -          founds   -       -      -
+ *	JOIN           joins      -          -         -          -        -       -      -
+ *	ADOPT          -          -          -         -          adopts   -       -      -
+ *	UNLED          -          waits      -         -          -        -       -      -
+ *	LOST           -          waits      waits     waits      -        -       -      -
+ *	ANSWER         ended      ended      ended     ended      ended    ended   ended  ended
+ *	LATE           ended      ended      ended     ended      ended    ended   -      -
  *
  * And which changes are taken, see command_remove(); how a member leaves, see leaving.h; which
- * new clusters, see founding.h.
+ * new clusters, see founding.h; which logs are adopted, see adoption.h.
  */
 #ifndef RMQ_CORE_HOST_COMMANDS_H
 #define RMQ_CORE_HOST_COMMANDS_H
@@ -46,6 +47,7 @@ enum command_state {
 	COMMAND_ASKS,	   /* whether there is a cluster already */
 	COMMAND_FOUNDS,	   /* this node makes a cluster of itself */
 	COMMAND_JOINS,	   /* this node asks to be taken in */
+	COMMAND_ADOPTS,	   /* this node adopts the log that a database holds */
 	COMMAND_ENDED,
 	COMMAND_STATES
 };
@@ -57,6 +59,7 @@ enum command_event {
 	COMMAND_ASK,
 	COMMAND_FOUND,
 	COMMAND_JOIN,
+	COMMAND_ADOPT,
 	COMMAND_UNLED, /* the node that it was passed on to does not lead, and has not tried it */
 	COMMAND_LOST, /* the leader to whom it was passed on, or this node's leadership, and not
 			   to whom it was to go; another node leads */

@@ -422,7 +422,7 @@ enum rmq_error control_request_parse(
 	struct control_admit admit; /* REPLACE has the same fields */
 	struct control_join join;
 	struct control_leave leave;   /* LEAVE_FORCED, DOWN and TRANSFER have the same fields */
-	struct control_status status; /* as INIT, INIT_NEW, STATUS, WATCH and WHY do */
+	struct control_status status; /* as INIT…, STATUS, WATCH and WHY do */
 	struct control_gate gate;
 	struct control_events events;
 	struct control_log_level log;
@@ -432,6 +432,7 @@ enum rmq_error control_request_parse(
 	switch (f->type) {
 	case CONTROL_TYPE_INIT:
 	case CONTROL_TYPE_INIT_NEW:
+	case CONTROL_TYPE_INIT_ADOPT:
 	case CONTROL_TYPE_STATUS:
 	case CONTROL_TYPE_WATCH:
 	case CONTROL_TYPE_WHY:

@@ -107,6 +107,7 @@ void database_stepped(struct database *d, const struct raft *r, uint64_t now_ms)
 		d->other = (struct raft_place){0, 0};
 	if (s.config)
 		d->cluster = s.config->cluster;
+	d->member = s.config && raft_config_find(s.config, d->node);
 	/* Nobody leads but by a vote that the database has confirmed. */
 	bool led = !raft_id_none(s.leader);
 	database_knows(d, led ? s.term : 0, d->agreed);
@@ -164,6 +165,15 @@ void database_found_end(struct database *d)
 		return;
 	d->founds = d->found_asked = false;
 	d->found = DATABASE_NOT_FOUNDED;
+}
+
+void database_adopt(struct database *d, bool adopts)
+{
+	d->adopts = adopts;
+	d->look |= adopts;
+	/* What was not begun is none of it. */
+	if (!adopts && d->log.index == 0)
+		d->cluster = (struct raft_id){{0}};
 }
 
 /* ---- the connection ---- */

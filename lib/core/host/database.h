@@ -14,6 +14,7 @@
  *	LOOK	reads the row.
  *	TAKE	row: term, leader, lease, if the row's term is lower, its last place not after `place`, and its
  *		commit index not higher than place.index.  committed: the higher of the row's and `commit`.
+ *		vacant: and no lease lasts.
  *	APPEND	row: last, lease, commit (the higher one), cover (the one with the higher index), if term and
  *		leader are the row's and its last place is `place`; and with it the runs that are no holes
  *		go into the log, and `terms` into the boundaries.  Without runs it only asks whether this node still leads.
@@ -23,6 +24,7 @@
  *
  * Times.  `lease_ms` runs by the server's clock, and only keeps others from asking in vain, as hearing a leader does in
  * Raft; a TAKE does not look at it.  Nothing that must be true depends on a clock.
+ * Who adopts the log asks for it, so as not to take it from a node that still leads.
  *
  * Unknown outcomes.  A statement whose answer was lost may have been executed, may be
  * executed later, or never.  A TAKE is then not granted.  After an APPEND or a DIG this node steps down, and
@@ -99,6 +101,7 @@ struct database_statement {
 	uint64_t commit;
 	struct raft_place cover; /* APPEND, DIG; index 0: none */
 	uint32_t lease_ms;	 /* TAKE, APPEND, DIG */
+	bool vacant;		 /* TAKE */
 	const struct raft_run
 	    *runs; /* APPEND: follow `place` without gaps; holes are not inserted */
 	const struct piece *pieces; /* APPEND: of each run */
@@ -211,6 +214,12 @@ bool database_sweep(
 void database_found(struct database *d, struct raft_id cluster);
 /* Nobody waits for that any more: it is not asked again, unless it is done. */
 void database_found_end(struct database *d);
+
+/*
+ * This node, which has no cluster, or is fed from these tables and no member yet, is to adopt the log that they
+ * hold (core/host/adoption.h), or is not, any more: the row says which cluster it is.
+ */
+void database_adopt(struct database *d, bool adopts);
 
 /* ---- what is to be done ---- */
 

@@ -119,6 +119,8 @@ struct database {
 	struct raft_place cover;
 	uint64_t deaf_at;	/* since then it has no leader */
 	struct raft_id cluster; /* none: no configuration yet */
+	bool adopts;		/* the log of whatever cluster the table has */
+	bool member;		/* by the newest configuration */
 	bool
 	    just_founded; /* its log ends with the configuration with which it made the cluster */
 

@@ -55,6 +55,8 @@ static bool is_ours(struct database *d, const struct database_row *row)
 {
 	bool empty = !row->exists || is_empty(row);
 
+	if (d->adopts && !empty && raft_id_none(d->cluster))
+		d->cluster = row->cluster;
 	if (row->exists && !raft_id_eq(row->cluster, d->cluster) && !empty) {
 		database_trouble(d, DATABASE_FOREIGN,
 		    "the tables are another cluster's: each has its own schema or database");
@@ -142,6 +144,12 @@ static bool is_under_way(const struct database *d, enum database_verb verb)
 	return false;
 }
 
+/* There is no cluster to ask about. */
+static bool is_idle(const struct database *d)
+{
+	return raft_id_none(d->cluster) && !d->adopts;
+}
+
 bool database_vote_give(struct database *d)
 {
 	if (d->found_asked) {
@@ -150,11 +158,12 @@ bool database_vote_give(struct database *d)
 		d->statement.cluster = d->found_id;
 		return true;
 	}
-	if (raft_id_none(d->cluster))
+	if (is_idle(d))
 		return false;
 	if (vote_is_wanted(d)) {
 		struct given *g = database_give(d, DATABASE_TAKE);
 		g->term = d->statement.term = d->asked.term;
+		d->statement.vacant = d->adopts && !d->member;
 		d->statement.place = d->asked.place;
 		/* Else it would hide that the table lacks what it had. */
 		if (is_empty(&d->row) || !is_filled(&d->row))
@@ -173,7 +182,7 @@ bool database_vote_give(struct database *d)
 
 uint64_t database_vote_due(const struct database *d)
 {
-	bool waits = d->up && !d->drops && !d->dropped && !raft_id_none(d->cluster) &&
+	bool waits = d->up && !d->drops && !d->dropped && !is_idle(d) &&
 		     d->under_way < DATABASE_STATEMENTS_MAX && !is_under_way(d, DATABASE_LOOK);
 
 	return waits ? look_due(d) : UINT64_MAX;

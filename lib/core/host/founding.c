@@ -54,31 +54,37 @@ static bool names(const struct founding *f, enum founding_word word, char text[T
 }
 
 /* Whether a seed forbids it. */
-static bool known(const struct founding *f, char *text)
+static bool known(const struct founding *f, bool adopts, char *text)
 {
+	const char *else_do = adopts
+				  ? "join that one, or stop it for good"
+				  : "join that one (only if it is lost for good: init --new)";
+
 	for (unsigned i = 0; i < f->asked; i++) {
 		if (f->seeds[i].word != FOUNDING_CLUSTER)
 			continue;
-		snprintf(text, TEXT_MAX + 1,
-		    "%.63s: %.120s; join that one (only if it is lost for good: init --new)",
-		    f->seeds[i].name, f->seeds[i].says);
+		snprintf(text, TEXT_MAX + 1, "%.63s: %.120s; %s", f->seeds[i].name,
+		    f->seeds[i].says, else_do);
 		return true;
 	}
 	return false;
 }
 
-enum commands_verdict founding_look(const struct founding *f, uint64_t now_ms, char *text)
+enum commands_verdict founding_look(
+    const struct founding *f, bool adopts, uint64_t now_ms, char *text)
 {
 	char silent[TEXT_MAX + 1], others[TEXT_MAX + 1];
 	bool late = now_ms - f->begun_ms >= FOUNDING_MS;
 
-	if (known(f, text))
+	if (known(f, adopts, text))
 		return COMMANDS_STOP;
 	bool waits = names(f, FOUNDING_SILENCE, silent) && !RMQ_VARIANT(FOUND_EARLY);
 	bool claimed = names(f, FOUNDING_CLAIMS, others);
 	/* Also one that yields waits for them: who is not there is in the way of all. */
 	if (waits && !late)
 		return COMMANDS_HOLD;
+	if (adopts)
+		return COMMANDS_MAY;
 	if (waits)
 		snprintf(text, TEXT_MAX + 1,
 		    "seeds do not answer whether there is a cluster already: %.100s; start "

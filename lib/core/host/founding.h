@@ -55,10 +55,11 @@ void founding_heard(struct founding *f, unsigned at, enum rmq_error code, struct
 /*
  * Whether the claim has come to an end: COMMANDS_MAY, this node makes a cluster; COMMANDS_STOP,
  * it does not, and text[TEXT_MAX + 1] says why.  A seed that does not answer may be a member of
- * one.
+ * one.  adopts: it is not to make one, but to adopt that of a database (adoption.h), which knows who
+ * leads; so who is silent, or makes one, is no obstacle.
  */
-enum commands_verdict founding_look(const struct founding *f, uint64_t now_ms, char *text)
-    __attribute__((warn_unused_result));
+enum commands_verdict founding_look(const struct founding *f, bool adopts, uint64_t now_ms,
+    char *text) __attribute__((warn_unused_result));
 /*
  * The answer to another node that claims, both by their keys, while this one has no cluster;
  * makes: it has decided, and its cluster is on the way to the disk.  RMQ_E_NOTHING or

@@ -297,6 +297,8 @@ static enum rmq_error dispatch(struct raft *r, const struct raft_event *e)
 	case RAFT_EVENT_AGAIN:
 		raft_replication_again(r);
 		break;
+	case RAFT_EVENT_ADOPT:
+		return raft_membership_adopts(r, e->member);
 	}
 	return RMQ_E_OK;
 }

@@ -105,6 +105,12 @@
  * sends APPENDs itself, from what it keeps, to a node that lags and knows of no leader in that
  * term; status.leader then is none.
  *
+ * A log that only the sole voter still has, as all members have lost their disks, is adopted: a node that is no
+ * member, and was sent that log, stands for election.  Elected, it removes all members and adds itself, in
+ * one record after its NOOP.  That is one change of several members, and the configuration before it may not be committed:
+ * both are safe, as majorities are the sole voter's under any configuration, and who led before is fenced by
+ * the term.  A member that comes back lacks that record, and is not elected without it.
+ *
  * The cost of a step is that of its event and of the peers, not of the log; a heartbeat with
  * nothing new stores nothing.
  *
@@ -238,6 +244,10 @@ enum raft_event_type {
 	RAFT_EVENT_HEARD, /* id: bytes of records have come from this peer, though not all of a
 			     message: if it leads, that is word of the leader */
 	RAFT_EVENT_AGAIN, /* what this node was sent and did not take is wanted now, if it follows */
+	RAFT_EVENT_ADOPT, /* member: this node, which is no member, stands for election, and is the only
+			     one if it is elected; NULL: it does not, any more, nor if it is let in
+			     meanwhile.  Only with a sole voter.
+			     RMQ_E_EXISTS: it is a member; RMQ_E_REFUSED: it was one */
 };
 
 struct raft_event {

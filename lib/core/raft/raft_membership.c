@@ -43,7 +43,7 @@ bool raft_membership_voter(const struct raft *r, struct raft_id id)
 /* A node whose removal is not committed may be the only one that can be elected [4.2.2]. */
 bool raft_membership_may_lead(const struct raft *r)
 {
-	if (raft_membership_stands(r, r->id))
+	if (raft_membership_stands(r, r->id) || r->adopts)
 		return true;
 	return count(r) > 1 && raft_membership_index(r) > r->commit &&
 	       raft_config_is_voter(r->changes.items[count(r) - 2].config, r->id);
@@ -108,7 +108,7 @@ void raft_membership_append(struct raft *r, uint64_t index, const struct raft_co
 	*copy = *c;
 	raft_push(&r->changes, ((struct raft_change){index, copy}));
 	if (raft_config_find(copy, r->id))
-		r->gone = false;
+		r->gone = r->adopts = false;
 	raft_membership_peers(r);
 }
 
@@ -261,6 +261,20 @@ static enum rmq_error change(struct raft *r, struct raft_config *c, const struct
 	}
 }
 
+static void append(struct raft *r, const struct raft_config *new)
+{
+	uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
+	struct writer is = writer_of(bytes, sizeof(bytes));
+
+	raft_config_encode(&is, new);
+	assert(!is.full);
+	raft_append(r, &(struct raft_run){.term = r->term,
+			   .count = 1,
+			   .bytes = (uint32_t)is.len,
+			   .kind = RECORD_CONFIG,
+			   .config = new});
+}
+
 enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e)
 {
 	if (!raft_replication_serving(r))
@@ -269,18 +283,42 @@ enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e)
 		return RMQ_E_BUSY;
 	struct raft_config new = *raft_membership_now(r);
 	enum rmq_error error = change(r, &new, e);
-	if (error || raft_config_eq(&new, raft_membership_now(r)))
-		return error;
-	uint8_t bytes[RAFT_CONFIG_SIZE_MAX];
-	struct writer is = writer_of(bytes, sizeof(bytes));
-	raft_config_encode(&is, &new);
-	assert(!is.full);
-	raft_append(r, &(struct raft_run){.term = r->term,
-			   .count = 1,
-			   .bytes = (uint32_t)is.len,
-			   .kind = RECORD_CONFIG,
-			   .config = &new});
+	if (!error && !raft_config_eq(&new, raft_membership_now(r)))
+		append(r, &new);
+	return error;
+}
+
+enum rmq_error raft_membership_adopts(struct raft *r, const struct raft_member *m)
+{
+	const struct raft_config *now = raft_membership_now(r);
+
+	r->adopts = false;
+	if (!m)
+		return RMQ_E_OK;
+	if (!raft_member_valid(m) || !raft_id_eq(m->id, r->id))
+		return RMQ_E_BAD_DATA;
+	if (now && raft_config_find(now, r->id))
+		return RMQ_E_EXISTS;
+	if (!raft_has_sole(r) || r->gone || r->member)
+		return RMQ_E_REFUSED;
+	r->adopter = *m;
+	r->adopts = true;
 	return RMQ_E_OK;
+}
+
+void raft_membership_adopt(struct raft *r)
+{
+	struct raft_config new = *raft_membership_now(r);
+	bool keeps = RMQ_VARIANT(ADOPTED_AS_BEFORE);
+
+	while (new.count > (keeps ? RAFT_MEMBERS_MAX - 1 : 0))
+		raft_config_remove(&new, &new.members[new.count - 1], RAFT_DOWNED);
+	struct raft_member *self = &new.members[new.count++];
+	*self = r->adopter;
+	self->flags |= RAFT_VOTER;
+	self->leaving = RAFT_STAYS;
+	r->adopts = false;
+	append(r, &new);
 }
 
 /* Configurations after the newest committed one are past: their indexes are kept. */

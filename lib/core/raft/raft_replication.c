@@ -84,6 +84,8 @@ void raft_replication_lead(struct raft *r)
 	r->noop = RMQ_VARIANT(NO_NOOP) ? 0 : r->last + 1;
 	if (!RMQ_VARIANT(NO_NOOP))
 		append_noop(r);
+	if (r->adopts)
+		raft_membership_adopt(r);
 }
 
 /* ---- leader: sending ---- */

@@ -93,7 +93,9 @@ struct raft {
 	enum raft_role role;
 	struct raft_id leader;
 	bool gone;
-	bool abstains;	      /* does not campaign */
+	bool abstains; /* does not campaign */
+	bool adopts;   /* stands though it is no member, to be the only one: */
+	struct raft_member adopter;
 	bool forgot;	      /* does not campaign nor vote */
 	uint64_t begun_index; /* of the newest configuration, when this process began; forgot:
 				 when the one began that was told so first */
@@ -195,6 +197,9 @@ uint64_t raft_membership_next(const struct raft *r, uint64_t index);
 void raft_membership_append(struct raft *r, uint64_t index, const struct raft_config *c);
 void raft_membership_truncate(struct raft *r, uint64_t from);
 enum rmq_error raft_membership_event(struct raft *r, const struct raft_event *e);
+enum rmq_error raft_membership_adopts(struct raft *r, const struct raft_member *m);
+/* It adopts, and leads: its first configuration. */
+void raft_membership_adopt(struct raft *r);
 /* Frees what an earlier step has left behind. */
 void raft_membership_forget(struct raft *r);
 void raft_membership_committed(struct raft *r, uint64_t before);

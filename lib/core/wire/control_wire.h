@@ -39,6 +39,8 @@
 #define CONTROL_INIT(F)  F(u32, req)
 /* The same, without asking the seeds. */
 #define CONTROL_INIT_NEW(F)  F(u32, req)
+/* Adopts the cluster whose log the database holds, as the only member.  Also OK if it did so before. */
+#define CONTROL_INIT_ADOPT(F) F(u32, req)
 #define CONTROL_ADMIT(F) F(u32, req) F(str, name) F(str, key)
 /* address: of a node that is a member, NAME@HOST:PORT; "": the configured seeds. */
 #define CONTROL_JOIN(F)  F(u32, req) F(str, address)
@@ -229,7 +231,8 @@ enum control_reason {
 	X(13, EVENTS,   events,   CONTROL_EVENTS) \
 	X(14, LOG,      log_level, CONTROL_LOG) \
 	X(15, REPLACE,  replace,  CONTROL_REPLACE) \
-	X(17, WHY,      why,      CONTROL_WHY)
+	X(17, WHY,      why,      CONTROL_WHY) \
+	X(18, INIT_ADOPT, init_adopt, CONTROL_INIT_ADOPT)
 
 #define CONTROL_NODE_FRAMES(X) \
 	X(64, WELCOME,  welcome,  CONTROL_WELCOME) \

@@ -274,6 +274,13 @@ uint32_t control_client_init(struct control_client *c, bool new)
 	return put_end(c, &w);
 }
 
+uint32_t control_client_adopt(struct control_client *c)
+{
+	struct writer w = out_writer(c);
+	control_put_init_adopt(&w, &(struct control_init_adopt){++c->req});
+	return put_end(c, &w);
+}
+
 uint32_t control_client_admit(
     struct control_client *c, const char *name, const uint8_t key[RAFT_KEY_SIZE])
 {

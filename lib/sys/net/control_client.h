@@ -83,6 +83,7 @@ enum rmq_error control_client_turn(struct control_client *c, struct reason *why)
  * name, address: "" as the table of frames says.
  */
 uint32_t control_client_init(struct control_client *c, bool new);
+uint32_t control_client_adopt(struct control_client *c);
 uint32_t control_client_admit(
     struct control_client *c, const char *name, const uint8_t key[RAFT_KEY_SIZE]);
 uint32_t control_client_join(struct control_client *c, const char *address);

@@ -53,13 +53,15 @@ static_assert(PG_PAYLOAD_MAX == RECORD_PAYLOAD_MAX, "the largest payload");
 static const char *const texts[PG_QUERY_COUNT] = {
     [PG_LOOK] = "SELECT 1::int8, " ROW "FROM rmq_cluster WHERE id = 1",
 
-    [PG_TAKE] = "WITH took AS (UPDATE rmq_cluster SET leader = $2::bytea, term = $3::int8, "
-		"committed = greatest(committed, $6::int8), "
-		"lease_until = clock_timestamp() + $7::int8 * interval '1 millisecond' "
-		"WHERE id = 1 AND format = 1 AND cluster = $1::bytea AND term < $3::int8 AND "
-		"committed <= $4::int8 AND "
-		"(last_term < $5::int8 OR (last_term = $5::int8 AND last_index <= $4::int8)) "
-		"RETURNING *) " ROW_OF_TAKEN,
+    [PG_TAKE] =
+	"WITH took AS (UPDATE rmq_cluster SET leader = $2::bytea, term = $3::int8, "
+	"committed = greatest(committed, $6::int8), "
+	"lease_until = clock_timestamp() + $7::int8 * interval '1 millisecond' "
+	"WHERE id = 1 AND format = 1 AND cluster = $1::bytea AND term < $3::int8 AND "
+	"committed <= $4::int8 AND "
+	"(last_term < $5::int8 OR (last_term = $5::int8 AND last_index <= $4::int8)) AND "
+	"($8::int8 = 0 OR lease_until <= clock_timestamp()) "
+	"RETURNING *) " ROW_OF_TAKEN,
 
     [PG_BEAT] = "WITH fence AS (UPDATE rmq_cluster SET " TOLD LEADS PLACE
 		"RETURNING id) " ROW_OF_FENCED,
@@ -374,6 +376,7 @@ static void take(struct encoder *e, const struct database_statement *s)
 	param_place(e, s->place);
 	param_number(e, s->commit);
 	param_number(e, s->lease_ms);
+	param_number(e, s->vacant);
 }
 
 static void read_log(struct encoder *e, const struct database_statement *s)
