@@ -214,6 +214,10 @@ started() {
 	fill_disk disk
 	# What is left of the data file.
 	head -c 30000000 /dev/zero | tr '\0' x | fold -w 60000 | rmq-send -q --no-wait fill || :
+	while head -c 60000 /dev/zero | tr '\0' x | rmq-send -q --no-wait fill; do :; done
+	# There is none for who sends much, though a short line is still stored.
+	run -190 agent monitor "${there[@]}"
+	rmq-send -q --no-wait fill x
 	while rmq-send -q --no-wait fill x; do :; done
 	run -190 agent monitor "${there[@]}"
 	assert_output --partial "ocf-exit-reason:the disk of $PWD/disk/q is full"
