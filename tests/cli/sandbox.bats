@@ -130,6 +130,29 @@ works() {
 	[ ! -e rmq.sock ] && [ ! -e cluster.sock ] && [ ! -e queue.sock ]
 }
 
+# As its user, who is root here perhaps, without what root may do.
+@test "sandbox: nobody reads the memory of who holds keys, nor is it dumped, but without a sandbox" {
+	local -a plain=(setpriv --bounding-set=-all --inh-caps=-all)
+	local mode node line
+	"${plain[@]}" true 2>/dev/null || plain=()
+	rmq-keygen n1.key >/dev/null
+	free_port
+	printf '%s\n' "name = n1" "key = n1.key" "listen = 127.0.0.1:$PORT" \
+		"gate-listen = 127.0.0.1:$((PORT + 1))" "gate-advertise = localhost:$((PORT + 1))" \
+		"control = cluster.sock" "queue-socket = queue.sock" >n1.conf
+	mkfifo ready
+	for mode in require off; do
+		"${plain[@]}" rmq-clusterd -c n1.conf -d "$mode" --init "--sandbox=$mode" --ready-fd 9 >log 2>&1 3>&- 9>ready &
+		node=$!
+		STARTED+=("$node")
+		read -r -t 20 line <ready
+		run "${plain[@]}" cat "/proc/$node/environ"
+		[ "$status" -eq "$([ "$mode" = off ] && echo 0 || echo 1)" ]
+		kill "$node"
+		wait "$node"
+	done
+}
+
 # without CALL COMMAND…: on a kernel that lacks it.
 without() {
 	strace -D -qq -o /dev/null -e "inject=$1:error=ENOSYS" "${@:2}"

@@ -273,12 +273,21 @@ static void add_text(char text[SANDBOX_TEXT_SIZE], const char *what)
 	snprintf(text + len, SANDBOX_TEXT_SIZE - len, "%s%s", len > 0 ? ", " : "", what);
 }
 
+/* A program that is executed later is dumpable again. */
+static void hide_keys(const struct sandbox *s)
+{
+	if (s->program & (SANDBOX_CLUSTERD | SANDBOX_GATED))
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 enum rmq_error sandbox_enter(
     struct sandbox *s, enum sandbox_mode mode, char text[SANDBOX_TEXT_SIZE], struct reason *why)
 {
 	char landlock[24];
 	bool wanted = mode != SANDBOX_OFF && CONFINED;
 	int privileges = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
+	if (wanted)
+		hide_keys(s);
 	int version = wanted ? enter_landlock(s) : -ENOSYS;
 	int calls = wanted ? sandbox_calls_enter(s->program) : ENOSYS;
 

@@ -9,9 +9,12 @@
  *    To that a library has an answer when a new version of it tries a new call; killing the process
  *    would make an outage of that.
  *
+ * Who holds keys or passwords is not dumpable either (prctl(2)): no core file has them, whoever it is handed
+ * to, and no process of the same user reads its memory.
+ *
  * Children and new threads have the same, and cannot leave it; threads that are there already lack
  * Landlock: so there is none yet.  Builds for sanitizers and coverage (RMQ_UNCONFINED) have neither
- * Landlock nor seccomp: what these do in a process needs other calls and files.
+ * Landlock nor seccomp, and are dumpable: what these do in a process needs other calls and files.
  */
 #ifndef RMQ_SYS_PROCESS_SANDBOX_H
 #define RMQ_SYS_PROCESS_SANDBOX_H
@@ -33,7 +36,7 @@ enum sandbox_program {
 enum sandbox_mode {
 	SANDBOX_AUTO, /* what the kernel has */
 	SANDBOX_REQUIRE,
-	SANDBOX_OFF, /* no_new_privs alone */
+	SANDBOX_OFF, /* no_new_privs alone; for whoever needs a core file */
 };
 
 /* What is done at a path, and with all that is below it. */
