@@ -518,9 +518,12 @@ static bool may_found(struct cluster *c, struct command *m, struct raft_id *clus
 static void was_founded(struct cluster *c, struct command *m)
 {
 	struct raft_id cluster;
+	const char *lost = database_link_lost(c);
 
 	if (!raft_id_none(c->status.leader))
 		end(c, m, RMQ_E_OK, "");
+	else if (lost)
+		end(c, m, RMQ_E_REFUSED, lost);
 	else if (!database_link_alone(c))
 		event(c, m, COMMAND_ASK);
 	else if (may_found(c, m, &cluster))

@@ -58,6 +58,26 @@ void database_link_check(struct cluster *c)
 	cluster_die(c, error_exit(RMQ_E_CONFIG));
 }
 
+/* The cluster was made, and nothing has come after that. */
+static bool is_interrupted(const struct cluster *c)
+{
+	return database_link_alone(c) && c->status.config_index == c->status.last.index;
+}
+
+const char *database_link_lost(const struct cluster *c)
+{
+	const struct database_link *l = &c->database;
+	enum database_trouble t = l->status.trouble;
+
+	if (!database_link_used(c) || database_link_converts(c) ||
+	    (t == DATABASE_UNFOUNDED && is_interrupted(c)))
+		return NULL;
+	return t == DATABASE_UNFOUNDED || t == DATABASE_FOREIGN || t == DATABASE_OLDER ||
+		       t == DATABASE_OTHER_LOG || t == DATABASE_DAMAGED
+		   ? l->trouble
+		   : NULL;
+}
+
 /* ---- its driver ---- */
 
 void database_link_begin(struct cluster *c)
@@ -293,15 +313,17 @@ bool database_link_away(const struct cluster *c)
 
 /* ---- what is shown ---- */
 
-static enum control_synchronous synchronous(const struct pg_server *s)
+/* Of one that was used before nobody knows how it is now. */
+static enum control_synchronous synchronous(const struct database_link *l)
 {
+	const struct pg_server *s = &l->server;
 	static const enum control_synchronous words[] = {
 	    [PG_ASYNC] = CONTROL_SYNCHRONOUS_NO,
 	    [PG_STANDBYS] = CONTROL_SYNCHRONOUS_YES,
 	    [PG_REPLICATES] = CONTROL_SYNCHRONOUS_REPLICATES,
 	};
 
-	return s->address[0] ? words[s->durability] : CONTROL_SYNCHRONOUS_UNKNOWN;
+	return l->status.up ? words[s->durability] : CONTROL_SYNCHRONOUS_UNKNOWN;
 }
 
 /* For as long as a node takes to be ill. */
@@ -325,7 +347,7 @@ void database_link_show(const struct cluster *c, struct cluster_status *s)
 				? database_trouble_word(l->status.trouble)
 			    : is_silent(c) ? "silent"
 					   : "up";
-	s->synchronous = synchronous(&l->server);
+	s->synchronous = synchronous(l);
 }
 
 void database_link_why(const struct cluster *c, struct why_database *w)
@@ -385,13 +407,15 @@ static void note(struct cluster *c)
 		cluster_changed(c);
 	if (l->changed == before)
 		return;
-	bool interrupted = l->status.trouble == DATABASE_UNFOUNDED && database_link_alone(c);
+	bool unfounded = l->status.trouble == DATABASE_UNFOUNDED;
 	snprintf(l->trouble, sizeof(l->trouble), "%s%.*s%s",
 	    l->status.trouble == DATABASE_AWAY	    ? "the database cannot be used: "
 	    : l->status.trouble == DATABASE_FAILING ? "the database: "
 						    : "",
 	    TEXT_MAX - 80, l->status.text,
-	    interrupted ? "; if init was interrupted here, repeat it" : "");
+	    !unfounded		? ""
+	    : is_interrupted(c) ? "; if init was interrupted here, repeat it"
+				: "; if it is lost for good: rmq-cluster(7)");
 	cluster_changed(c);
 }
 

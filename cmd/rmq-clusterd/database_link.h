@@ -68,6 +68,12 @@ bool database_link_founds(const struct cluster *c);
 /* Whether the log here is that of one node, with the built-in engine, and is to become the database's. */
 bool database_link_converts(const struct cluster *c);
 
+/*
+ * What keeps the database from this cluster, and does not pass or is not mended by making tables; NULL: nothing.  Its
+ * words are borrowed.
+ */
+const char *database_link_lost(const struct cluster *c);
+
 /* Whether it cannot be asked for its vote now. */
 bool database_link_away(const struct cluster *c);
 

@@ -79,11 +79,17 @@ problem_is() {
 	echo "host=one.$name,two.$name,three.$name user=rmq dbname=q connect_timeout=2" >dsn
 	chmod 600 dsn
 	node
-	wait_until 20 problem_is "; three.a-host-with-a-name"
+	wait_until 20 problem_is ", three.a-host-with-a-name"
 	run -1 asks why
-	assert_line --index 0 --partial "the database cannot be used: one.$name"
-	assert_line --index 0 --partial "; two.a-host-with-a-name"
-	assert_line --index 0 --partial "; three.a-host-with-a-name"
+	assert_line --index 0 --partial "the database cannot be used: one.a-host-with-a-name"
+	assert_line --index 0 --partial ", two.a-host-with-a-name"
+	assert_line --index 0 --partial ", three.a-host-with-a-name"
+}
+
+@test "database: what is said of several is said once" {
+	settings "engine = postgresql" "dsn = host=127.0.0.1,127.0.0.2,127.0.0.3 port=1"
+	node
+	wait_until 20 problem_is "the database cannot be used: 127.0.0.1:1, 127.0.0.2:1, 127.0.0.3:1: Connection refused"
 }
 
 @test "database: one that is away is said, and no password is shown anywhere" {
@@ -104,7 +110,8 @@ problem_is() {
 	run -0 asks status -o role
 	assert_output new
 	{
-		cat log "/proc/$NODE/cmdline" "/proc/$NODE/environ"
+		cat log "/proc/$NODE/cmdline"
+		cat "/proc/$NODE/environ" || true
 		asks status -j
 		asks why || true
 		asks metrics

@@ -6,7 +6,7 @@
  *
  *	found CLUSTER
  *	look
- *	take CLUSTER NODE TERM INDEX TERM COMMIT LEASE-MS
+ *	take CLUSTER NODE TERM INDEX TERM COMMIT LEASE-MS [vacant]
  *	append CLUSTER NODE TERM INDEX TERM COUNT SIZE COMMIT	COUNT records behind that place; 0: a heartbeat
  *	gap CLUSTER NODE TERM INDEX TERM COUNT SIZE COMMIT	the same, each second one is a hole
  *	dig CLUSTER NODE TERM COMMIT ROWS FIRST COUNT...
@@ -270,6 +270,7 @@ static void command(char *const *words, int count)
 		s.verb = DATABASE_TAKE;
 		s.commit = number_of(words[6]);
 		s.lease_ms = (uint32_t)number_of(words[7]);
+		s.vacant = count > 8;
 		submit(&s);
 	} else if (strcmp(words[0], "append") == 0 || strcmp(words[0], "gap") == 0) {
 		s.commit = number_of(words[8]);

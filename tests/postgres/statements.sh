@@ -185,6 +185,17 @@ case_a_vote_is_given_once_in_a_term_and_to_who_has_all() {
 	ask A "take c b 4 6 3 6 1" 'FENCED*commit=7*'
 }
 
+# Who adopts the log does not take it from a node that leads.
+case_a_vote_for_who_adopts_the_log_is_not_given_while_a_lease_lasts() {
+	begin "$db"
+	ask A "take c b 2 0 0 0 60000 vacant" 'FENCED cluster=c term=1*'
+	ask A "take c b 2 0 0 0 60000" 'DONE cluster=c term=2 leader=b*'
+	ask A "take c a 3 0 0 0 1 vacant" 'FENCED cluster=c term=2*'
+	ask A "take c b 3 0 0 0 1" 'DONE cluster=c term=3*'
+	wait_until 5 lease_is_over
+	ask A "take c a 4 0 0 0 1 vacant" 'DONE cluster=c term=4 leader=a*'
+}
+
 lease_is_over() {
 	say A look && hear A 'result *' && case $line in *lease=over) ;; *) false ;; esac
 }
@@ -630,9 +641,9 @@ while True: s.recv(65536)' "$work/names.up" 2>/dev/null &
 
 case_passwords_are_in_no_message() {
 	local out
-	fake 'c.sendall(message(b"E", b"SFATAL\0C28P01\0MsEcReT42 is wrong\0\0")); c.close()'
+	fake 'c.sendall(message(b"E", b"SFATAL\0C28P01\0MsEcReT42, EcReT42 and sEcReT is wrong\0\0")); c.close()'
 	link_open A "$fake_dsn password=sEcReT42"
-	hear A 'down 127.0.0.1:*[0-9]: \*\*\*\*\*\*\*\* is wrong*'
+	hear A 'down 127.0.0.1:*[0-9]: \*\*\*\*\*\*\*\*, \*\*\*\*\*\*\* and \*\*\*\*\*\* is wrong*'
 	fake_end
 	link_close A
 	! grep -q sEcReT42 "$work/A.out" || fail "$(cat "$work/A.out")"

@@ -210,14 +210,33 @@ void pg_dsn_address(const struct pg_dsn *d, unsigned host, char *text, size_t si
 	text_tame(text, strlen(text));
 }
 
+/* So much of a password is not shown either: a server that answers with it may have cut it. */
+#define SCRUB_PIECE 6
+
+static size_t same(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (a[n] != '\0' && a[n] == b[n])
+		n++;
+	return n;
+}
+
 static void scrub_word(char *text, const char *word)
 {
-	size_t len = strlen(word);
+	size_t len = strlen(word), least = len < SCRUB_PIECE ? len : SCRUB_PIECE;
 
-	if (len == 0)
-		return;
-	for (char *p = text; (p = strstr(p, word)); p += len)
-		memset(p, '*', len);
+	for (char *p = text; len > 0 && *p; p++) {
+		size_t longest = 0;
+		for (size_t at = 0; at + least <= len; at++) {
+			size_t n = same(p, word + at);
+			longest = n > longest ? n : longest;
+		}
+		if (longest < least)
+			continue;
+		memset(p, '*', longest);
+		p += longest - 1;
+	}
 }
 
 void pg_dsn_scrub(const struct pg_dsn *d, char *text)

@@ -116,7 +116,7 @@ static void end_by_libpq(struct pg_session *s)
 
 	if (failed)
 		text = failed + 8;
-	if (strncmp(text, "FATAL:  ", 8) == 0)
+	while (strncmp(text, "FATAL:  ", 8) == 0)
 		text += 8;
 	/* What the server said before it closed the connection says more than that it did. */
 	if (s->error[0])

@@ -91,24 +91,61 @@ static void tell_down(struct worker *w, const char *why)
 	pg_link_note(w->link, n);
 }
 
+/* The first host of which the same is said. */
+static unsigned first_alike(const struct worker *w, unsigned i)
+{
+	unsigned first = 0;
+
+	while (strcmp(w->hosts[first].why, w->hosts[i].why) != 0)
+		first++;
+	return first;
+}
+
+/* "a:5432, b:5432: Connection refused": this host, and those after it of which the same is said; addresses are cut so that all are there. */
+static void put_hosts(const struct worker *w, unsigned i, char *one, size_t room)
+{
+	const char *why = w->hosts[i].why;
+	size_t len = 0, says = strlen(why) < room / 3 ? strlen(why) : room / 3;
+	unsigned count = 0;
+	char address[300];
+
+	for (unsigned k = i; k < w->dsn.hosts; k++)
+		count += first_alike(w, k) == i;
+	int most = (int)((room - says) / count) - 2;
+	for (unsigned k = i; k < w->dsn.hosts; k++) {
+		if (first_alike(w, k) != i)
+			continue;
+		pg_dsn_address(&w->dsn, k, address, sizeof(address));
+		len += (size_t)snprintf(one + len, room + 1 - len, "%s%.*s",
+		    len > 0 ? ", " : "", most > 0 ? most : 0, address);
+	}
+	snprintf(one + len, room + 1 - len, ": %s", why);
+}
+
 /*
- * Once all hosts were tried in vain.  All are named: what is wrong with one is cut so that there is room for those
- * after it, too.
+ * Once all hosts were tried in vain.  All are named, those of which the same is said together: what is wrong with one is
+ * cut so that there is room for those after it, too.
  */
 static void tell_all_down(struct worker *w)
 {
-	char text[DOWN_TEXT_MAX + 1], one[512], address[300];
+	char text[DOWN_TEXT_MAX + 1];
+	unsigned reasons = 0;
 	size_t len = 0;
 
 	for (unsigned i = 0; i < w->dsn.hosts; i++) {
 		if (w->hosts[i].why[0] == '\0')
 			return;
+		reasons += first_alike(w, i) == i;
 	}
 	for (unsigned i = 0; i < w->dsn.hosts; i++) {
-		size_t room = (DOWN_TEXT_MAX - len) / (w->dsn.hosts - i);
-		pg_dsn_address(&w->dsn, i, address, sizeof(address));
-		snprintf(one, sizeof(one), "%s%s: %s", i ? "; " : "", address, w->hosts[i].why);
-		snprintf(text + len, room + 1, "%s", one);
+		if (first_alike(w, i) != i)
+			continue;
+		if (len > 0)
+			len += (size_t)snprintf(text + len, 3, "; ");
+		/* And of those that follow what stands between. */
+		reasons--;
+		put_hosts(
+		    w, i, text + len, (DOWN_TEXT_MAX - len - 2 * reasons) / (reasons + 1));
 		len += strlen(text + len);
 	}
 	tell_down(w, text);
