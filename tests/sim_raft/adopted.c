@@ -40,12 +40,17 @@ static bool is_member(const struct node *n, const struct raft_config *c)
 	return c && raft_config_find(c, n->id);
 }
 
-/* It made this configuration itself, as it was elected. */
-static bool is_first(const struct sim *s, const struct node *n, uint64_t index)
+/* It made this configuration itself, as it was elected: it is in none before. */
+static bool is_adopted(const struct sim *s, const struct node *n, uint64_t index)
 {
-	return n->view.log[index].term == n->view.log[index - 1].term &&
-	       raft_id_eq(s->leaders[n->view.log[index].term], n->id) &&
-	       n->view.log[index - 1].kind == RECORD_NOOP;
+	const struct rec *log = n->view.log;
+
+	if (!raft_id_eq(s->leaders[log[index].term], n->id))
+		return false;
+	do
+		index--;
+	while (index > 0 && log[index].kind != RECORD_CONFIG);
+	return index > 0 && !is_member(n, s->value[log[index].value].config);
 }
 
 /* As the host does, again and again. */
@@ -62,7 +67,7 @@ static void adopt(struct sim *s, struct adopts *a)
 		return;
 	raft_status(n->raft, &st);
 	/* Who came back in time may have let it in, beside itself. */
-	a->done = is_member(n, st.committed) && is_first(s, n, st.committed_index);
+	a->done = is_member(n, st.committed) && is_adopted(s, n, st.committed_index);
 	if (is_member(n, st.committed) || s->now % 50 != 0)
 		return;
 	tables_adopt(s, n, true, &database);
@@ -114,7 +119,10 @@ void adopted_run(struct sim *s, void (*work)(struct sim *s))
 		return;
 	s->wipes = s->put_backs = 0;
 	all_die(s, &a);
-	for (; s->now < end; check(s, &a)) {
+	/* Or somebody who has come back leads. */
+	for (; s->now < end || (!node_leader(s) && s->now < 2 * end); check(s, &a)) {
+		if (s->now == end)
+			sim_calm(s);
 		sim_millisecond(s);
 		work(s);
 		adopt(s, &a);

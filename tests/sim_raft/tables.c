@@ -908,7 +908,8 @@ bool tables_put_back(struct sim *s)
 		if (!s->nodes[i].raft)
 			return false;
 		raft_status(s->nodes[i].raft, &st);
-		if (st.config && raft_config_find(st.config, s->nodes[i].id) &&
+		/* Also one whose removal is not committed may stand. */
+		if (st.config && !st.gone &&
 		    s->nodes[i].disk.commit <= t->backup->row.last.index)
 			return false;
 	}
