@@ -3,6 +3,7 @@
 #include "../sim/trace.h"
 #include "cell.h"
 #include "checks.h"
+#include "droppers.h"
 #include "lists.h"
 
 #include "core/base/cells.h"
@@ -17,6 +18,7 @@
 
 struct moves {
 	struct mover *mover; /* NULL: none */
+	struct drops *drops; /* what the process does instead, now and then */
 	struct end x, y;
 	unsigned queue, from, to;
 	unsigned follows, agains;
@@ -27,6 +29,7 @@ void movers_start(struct actor *a)
 {
 	a->moves = calloc(1, sizeof(*a->moves));
 	assert(a->moves);
+	a->moves->drops = droppers_new(a);
 }
 
 static void end(struct actor *a)
@@ -42,8 +45,15 @@ static void end(struct actor *a)
 
 void movers_stop(struct actor *a)
 {
-	if (a->moves)
+	if (a->moves) {
+		if (a->moves->mover) {
+			a->w->left = true;
+			a->w->left_queue = a->moves->queue;
+			a->w->left_cell = a->moves->to;
+		}
 		end(a);
+		droppers_free(a->moves->drops);
+	}
 	free(a->moves);
 	a->moves = NULL;
 }
@@ -200,6 +210,10 @@ void movers_step(struct actor *a)
 	struct world *w = a->w;
 	struct moves *m = a->moves;
 	struct prng *p = &w->prng;
+	if (!droppers_done(m->drops)) {
+		droppers_step(m->drops);
+		return;
+	}
 	if (!m->mover && !w->calm && actors_set_up(w) && prng_chance(p, w->weather.moves)) {
 		unsigned queue = (unsigned)prng_below(p, w->queues_count);
 		unsigned holder = checks_holder(w, queue);
@@ -209,6 +223,12 @@ void movers_step(struct actor *a)
 			return;
 		if (holder == WORLD_CELLS || prng_chance(p, w->unlisted ? 0 : 100))
 			holder = (unsigned)prng_below(p, w->cells_count);
+		if (prng_chance(p, w->left ? 500 : 20)) {
+			droppers_drop(m->drops, w->left ? w->left_queue : queue,
+			    w->left ? w->left_cell : to);
+			w->left = false;
+			return;
+		}
 		m->follows = m->agains = 0;
 		/* Whoever shortens a way may be wrong about where it is to end. */
 		bool shortens = prng_chance(p, 300);
@@ -233,7 +253,7 @@ void movers_step(struct actor *a)
 
 bool movers_done(const struct actor *a)
 {
-	return !a->moves->mover;
+	return !a->moves->mover && droppers_done(a->moves->drops);
 }
 
 bool movers_go(const struct actor *a, unsigned cell)
@@ -245,15 +265,16 @@ bool movers_go(const struct actor *a, unsigned cell)
 bool movers_ready(const struct actor *a)
 {
 	const struct moves *m = a->moves;
-	return m->mover &&
-	       (end_ready(&m->x) || end_ready(&m->y) || mover_due_ms(m->mover, now(a)) == 0);
+	if (!m->mover)
+		return droppers_ready(m->drops);
+	return (end_ready(&m->x) || end_ready(&m->y) || mover_due_ms(m->mover, now(a)) == 0);
 }
 
 uint64_t movers_due(const struct actor *a)
 {
 	const struct moves *m = a->moves;
 	if (!m->mover)
-		return UINT64_MAX;
+		return droppers_due(m->drops);
 	uint64_t due = end_due(&m->x), y = end_due(&m->y);
 	uint64_t ms = mover_due_ms(m->mover, now(a));
 	due = y < due ? y : due;

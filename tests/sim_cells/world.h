@@ -91,6 +91,8 @@ struct world {
 	uint32_t lives;		       /* of them so far */
 	struct checks *checks;
 	uint32_t moves_done;
+	bool left; /* a mover has died since a copy was dropped: it moved */
+	unsigned left_queue, left_cell; /* … this queue to there */
 };
 
 struct world *world_new(uint64_t seed);

@@ -335,6 +335,8 @@
 	X(OPEN_KEEPS, "a copy that was given up can still be opened") \
 	X(BEGIN_DROPS, "a copy that begins drops those of others") \
 	X(LEASES_STAY, "a lease of the cell before settles what is leased in this one") \
+	X(DROP_UNASKED, "a copy is dropped before all other cells were asked") \
+	X(DROP_GONE, "a copy is dropped to which another cell has let go") \
 	X(LEFT_REVIVED, "a checkpoint forgets that a queue has gone") \
 	X(GONE_APART, "that a queue has left is stored before where it is") \
 	X(AWAY_BOUND_STILL, "what is for other cells hears topics while its queue is here") \
@@ -362,10 +364,6 @@
 	    "a_place_leads_on_to_another_cell_only_if_it_is_what_was_read") \
 	X(HERE_TIDIED, "that a queue came is forgotten where its home is", \
 	    "what_came_home_stays_here_when_its_home_changes") \
-	X(DROP_UNASKED, "a copy is dropped before all other cells were asked", \
-	    "a_copy_is_dropped_once_every_other_cell_has_answered") \
-	X(DROP_GONE, "a copy is dropped to which another cell has let go", \
-	    "a_copy_to_which_a_cell_has_let_go_is_opened") \
 	X(GUARD_FIRST, "a command that was taken is refused when its queue has gone since", \
 	    "a_command_that_was_taken_is_answered_though_its_queue_has_gone")
 
