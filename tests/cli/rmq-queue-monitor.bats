@@ -293,6 +293,8 @@ resolves() {
 		      - { series: 'up{job="rmq",instance="a"}', values: '0x10' }
 		      - { series: 'rmq_cell_up{cell="a"}', values: '1x10' }
 		      - { series: 'rmq_cell_up{cell="b"}', values: '1 1 0x10' }
+		      - { series: 'rmq_copies{cell="a"}', values: '0x300' }
+		      - { series: 'rmq_copies{cell="b"}', values: '2x300' }
 		      - { series: 'rmq_queue_messages{queue="stands",state="ready"}', values: '5x60' }
 		      - { series: 'rmq_queue_delivered_total{queue="stands"}', values: '7x60' }
 		      - { series: 'rmq_queue_messages{queue="paused",state="ready"}', values: '5x100' }
@@ -314,6 +316,8 @@ resolves() {
 		      - { alertname: RmqDown, eval_time: 5m, exp_alerts: [{ exp_labels: { severity: critical, job: rmq, instance: a }, exp_annotations: { summary: "rmq on a gives no metrics" } }] }
 		      - { alertname: RmqCellDown, eval_time: 3m, exp_alerts: [] }
 		      - { alertname: RmqCellDown, eval_time: 5m, exp_alerts: [{ exp_labels: { severity: critical, cell: b }, exp_annotations: { summary: "cell b does not answer; its queues wait" } }] }
+		      - { alertname: RmqCopiesStay, eval_time: 170m, exp_alerts: [] }
+		      - { alertname: RmqCopiesStay, eval_time: 190m, exp_alerts: [{ exp_labels: { severity: warning, cell: b }, exp_annotations: { summary: "cell b has copies of queues that have not come; see rmq-queue cells --copies" } }] }
 		      - { alertname: RmqQueueStands, eval_time: 30m, exp_alerts: [{ exp_labels: { severity: warning, queue: stands }, exp_annotations: { summary: "stands: messages are ready, and nobody takes any" } }] }
 		      - { alertname: RmqQueuePaused, eval_time: 50m, exp_alerts: [] }
 		      - { alertname: RmqQueuePaused, eval_time: 70m, exp_alerts: [{ exp_labels: { severity: warning, queue: paused, direction: out }, exp_annotations: { summary: "paused is paused (out); see rmq-queue resume" } }] }
