@@ -351,7 +351,7 @@ jobs.at.a	b	c"
 	run -0 rmq-queue cells --ways -j
 	assert_line '{"queue":"jobs.at.a","cell":"a","to":"c"}'
 	run -64 rmq-queue cells --ways --moved
-	assert_output "rmq-queue: --moved, --ways and --homes exclude each other"
+	assert_output "rmq-queue: --moved, --ways, --copies and --homes exclude each other"
 	without_b
 	run -0 rmq-queue cell jobs.at.a
 	assert_output c
