@@ -59,9 +59,23 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 	return CLIENT_DROP;
 }
 
+static void note_untaken(struct admin *a, const struct wire_listed *row)
+{
+	uint64_t ms = tags_find_u64(row->tags, LISTED_TAG_UNTAKEN);
+	if (ms == 0)
+		return;
+	a->untaken += row->ready;
+	if (ms <= a->untaken_ms)
+		return;
+	a->untaken_ms = ms;
+	snprintf(a->untaken_in, sizeof(a->untaken_in), "%.*s", (int)row->queue.len,
+	    (const char *)row->queue.data);
+}
+
 static void on_listed(void *arg, const struct wire_listed *row)
 {
 	struct admin *a = arg;
+	note_untaken(a, row);
 	if (row->queue.len <= sizeof(a->last)) {
 		memcpy(a->last, row->queue.data, row->queue.len);
 		a->last_len = row->queue.len;

@@ -28,7 +28,11 @@ struct admin {
 	char last[NAME_FULL_MAX]; /* queue of the newest row */
 	size_t last_len;
 	uint64_t rows; /* so far */
-	bool more;     /* of the answer just got */
+	uint64_t
+	    untaken; /* messages in those of them that are NAME.away, and that nobody takes */
+	uint64_t untaken_ms;		    /* … for so long, of any */
+	char untaken_in[NAME_FULL_MAX + 1]; /* … such a queue */
+	bool more;			    /* of the answer just got */
 	uint64_t next;
 	struct text stale; /* of the newest change: what it did not find */
 	uint64_t moved;	   /* of the newest answer to admin_transfer() */

@@ -168,6 +168,27 @@ enum rmq_error cells_tell(struct cells_asked *c)
 	return a->code;
 }
 
+static void say_untaken(const struct admin *a, struct slice cell)
+{
+	if (a->untaken_ms < UNTAKEN_MS || a->common.quiet)
+		return;
+	fprintf(stderr,
+	    "rmq-queue: %s%.*s%s%llu message%s for queues of other cells wait%s here, as in %s, and nobody takes %s there: "
+	    "rmq-queue forward (rmq-forward.service) has to run in each cell\n",
+	    cell.len > 0 ? "cell " : "", (int)cell.len, (const char *)cell.data,
+	    cell.len > 0 ? ": " : "", (unsigned long long)a->untaken,
+	    a->untaken == 1 ? "" : "s", a->untaken == 1 ? "s" : "", a->untaken_in,
+	    a->untaken == 1 ? "it" : "them");
+}
+
+void cells_say_untaken(const struct cells_asked *c)
+{
+	for (uint32_t i = 0; c->admins && i < c->list->count; i++)
+		say_untaken(&c->admins[i], cells_name(c->list, i));
+	if (!c->admins)
+		say_untaken(c->main, slice_str(""));
+}
+
 /* ---- asking them all ---- */
 
 /* Why one of them fails is told in the end; what it has told before that stands. */
@@ -345,11 +366,13 @@ struct cell_row {
 	bool known; /* whether it is up */
 	bool hashes;
 	uint64_t queues;
+	uint64_t untaken; /* messages for other cells that nobody takes */
 };
 
 static const char *cell_column(unsigned column)
 {
-	static const char *const names[] = {"cell", "state", "queues", "servers", "home"};
+	static const char *const names[] = {
+	    "cell", "state", "queues", "servers", "home", "untaken"};
 	return names[column];
 }
 
@@ -371,14 +394,19 @@ static enum table_kind put_cell(struct text *out, unsigned column, const void *r
 	case 3:
 		text_put_slice(out, r->servers);
 		break;
-	default:
+	case 4:
 		text_put_str(out, r->hashes ? "yes" : "no");
 		return TABLE_YES;
+	default:
+		if (!r->up)
+			return TABLE_NONE;
+		text_put_u64(out, r->untaken);
+		return TABLE_NUMBER;
 	}
 	return TABLE_TEXT;
 }
 
-const struct table_columns columns_of_cells = {5, cell_column, put_cell};
+const struct table_columns columns_of_cells = {6, cell_column, put_cell};
 
 /* Only counted. */
 static void on_counted(void *arg, const struct wire_listed *row)
@@ -400,11 +428,13 @@ static enum rmq_error list_cells(struct cells_asked *c, struct table *table, str
 		row.up = !c->admins || c->up[i];
 		if (row.up)
 			row.up = !admin_list(of, "*");
+		row.untaken = of->untaken;
 		if (c->admins)
 			c->up[i] = row.up;
 		row.known = !c->admins || cells_known(c, i);
 		table_row(table, out, &row);
 	}
+	cells_say_untaken(c);
 	return a->code;
 }
 

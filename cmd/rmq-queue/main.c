@@ -128,7 +128,7 @@ static const struct option_row cell_rows[] = {
     {OPT_COPIES, "copies", NULL, NULL, NULL, "list copies of queues that have not come whole"},
     {OPT_HOMES, "homes", NULL, NULL, NULL,
 	"list queues that would live elsewhere by LIST, and where"},
-    OUTPUT_ROWS(CELLS_COLUMNS ",home"), {0}};
+    OUTPUT_ROWS(CELLS_COLUMNS ",home,untaken"), {0}};
 static const struct option_row stat_rows[] = {
     {OPT_WATCH, "watch", "DUR", NULL, NULL, "again every DUR"},
     OUTPUT_ROWS(SHOW_COLUMNS CELL_COLUMN), {0}};
@@ -266,8 +266,10 @@ static enum rmq_error open_cells(struct admin *a, struct request *q)
 static enum rmq_error run_ls(struct admin *a, struct request *q)
 {
 	enum rmq_error err = open_cells(a, q);
-	return err ? err
-		   : print_table(a, q, LS_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
+	if (!err)
+		err = print_table(a, q, LS_COLUMNS, q->words_count > 0 ? q->words[0] : "*");
+	cells_say_untaken(&q->cells);
+	return err;
 }
 
 /* A queue lives in one cell only. */

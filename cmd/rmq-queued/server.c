@@ -29,6 +29,8 @@ static_assert(CONNS_MAX <= 1u << SLOT_BITS, "a slot's number fits into a connect
 #define STALL_MS 5000
 /* The journal claims room in steps: it is short of it for good after so long. */
 #define STARVING_MS 1000
+/* What is for other cells waits so long for a forwarder: one that begins anew is there by then. */
+#define UNTAKEN_MS 10000
 /* A journal of a cluster is asked so often, and is silent when so many times nothing has come. */
 #define PROBE_MS   1000
 #define PROBES_MAX 3
@@ -402,6 +404,34 @@ static void tell_starving(struct server *s)
 	log_notice("%s: there is room for new messages again", s->directory);
 }
 
+static void on_untaken(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+	struct slice one;
+	uint64_t queues = broker_untaken(s->broker, &one);
+	s->untaken_said = queues > 0;
+	if (queues > 0)
+		log_notice(
+		    "%s: %" PRIu64
+		    " queue%s with messages for queues of other cells, as %.*s, and "
+		    "nobody takes them there: rmq-queue forward (rmq-forward.service) has "
+		    "to run in each cell",
+		    s->directory, queues, queues == 1 ? "" : "s", (int)one.len,
+		    (const char *)one.data);
+}
+
+/* That there is no forwarder is told once. */
+static void tell_untaken(struct server *s)
+{
+	bool untaken = broker_untaken(s->broker, NULL) > 0;
+	if (!untaken) {
+		uv_timer_stop(&s->untaken);
+		s->untaken_said &= !broker_has_forwarder(s->broker);
+	} else if (!s->untaken_said && !uv_is_active((uv_handle_t *)&s->untaken)) {
+		uv_timer_start(&s->untaken, on_untaken, UNTAKEN_MS, 0);
+	}
+}
+
 /* A drain goes from phase to phase. */
 static void drain_on(struct server *s)
 {
@@ -431,6 +461,7 @@ static void turn_end(struct server *s)
 	broker_flush(s->broker);
 	throttle(s);
 	tell_starving(s);
+	tell_untaken(s);
 	deliver_round(s);
 	while ((c = conn_list_take(&s->dirty)) != NULL)
 		conn_flush(c);
@@ -926,8 +957,8 @@ static bool make_slots(struct server *s)
 
 static int start_loop(struct server *s, int signal_fd)
 {
-	uv_timer_t *timers[] = {
-	    &s->due, &s->deadline, &s->retry, &s->farewell, &s->stall, &s->starving, &s->probe};
+	uv_timer_t *timers[] = {&s->due, &s->deadline, &s->retry, &s->farewell, &s->stall,
+	    &s->starving, &s->untaken, &s->probe};
 	int err = uv_loop_init(&s->loop);
 
 	if (err)

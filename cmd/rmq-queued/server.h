@@ -54,6 +54,8 @@ struct server {
 	uv_timer_t farewell; /* the end of PHASE_ANSWER */
 	uv_timer_t stall;    /* a drain in which the journal stores nothing any more */
 	uv_timer_t starving; /* senders find no room in the journal */
+	uv_timer_t untaken;  /* nobody takes what is for other cells */
+	bool untaken_said;   /* … and there has been no forwarder since */
 	uv_timer_t probe;    /* of a cluster's journal */
 	uv_idle_t more;	     /* active while work is left for the next turn */
 	uv_poll_t signals;

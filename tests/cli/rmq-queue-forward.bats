@@ -23,6 +23,22 @@ holds() {
 	[ "$(rmq-queue ls -o ready "$1")" = "$2" ]
 }
 
+@test "rmq-queue forward: that none runs is said in the daemon's log, by ls and by cells, and no longer once one does" {
+	start_queue q --cells "a=unix:$PWD/q.sock;b=unix:$PWD/none.sock" --cell a
+	rmq-send jobs.at.a.away one two
+	wait_until 40 grep -q "1 queue with messages for queues of other cells, as jobs.at.a.away, and nobody takes them" q.log
+	run rmq-queue ls --timeout 1s
+	assert_output --partial "rmq-queue: cell a: 2 messages for queues of other cells wait here, as in jobs.at.a.away, and nobody takes them there: rmq-queue forward (rmq-forward.service) has to run in each cell"
+	run rmq-queue cells --timeout 1s -o cell,untaken
+	assert_line --partial "cell a: 2 messages for queues of other cells wait here"
+	assert_line "a$(printf '\t')2"
+	start_forwarder
+	assert_equal "$(rmq-recv -n 2 jobs.at.a)" $'one\ntwo'
+	run rmq-queue ls --timeout 1s
+	refute_output --partial "nobody takes"
+	assert_equal "$(grep -c "nobody takes" q.log)" 1
+}
+
 @test "rmq-queue forward: --once ends when all is forwarded, in order, and settled" {
 	start_queue q
 	local name

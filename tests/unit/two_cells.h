@@ -16,7 +16,7 @@
 
 #define RECORDS_MAX 6000
 #define OUT_MAX	    (4u << 20)
-#define LINES	    4
+#define LINES	    80
 #define LINE	    (&w->line[conn])
 
 static struct world {

@@ -143,8 +143,9 @@ extern bool rmq_small_limits;
 #define HISTORY_BYTES_MAX  LIMIT(1u << 20, 4000) /* of records that are read for one HISTORY */
 #define WATCHES_MAX	   LIMIT(1024u, 3u)	 /* clients that wait for what a queue holds */
 #define AWAY_ASKERS_MAX	   LIMIT(64u, 2u)	 /* clients that wait for queues NAME.away */
-#define AWAY_NAMES_MAX	   LIMIT(64u, 2u)	 /* in one answer to AWAY */
-#define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX)	 /* of one user */
+#define AWAY_ASKERS_OF_ONE OF_ONE(AWAY_ASKERS_MAX) /* … of one user */
+#define AWAY_NAMES_MAX	   LIMIT(64u, 2u) /* in one answer to AWAY, and looked at in a turn */
+#define WATCHES_OF_ONE	   OF_ONE(WATCHES_MAX) /* of one user */
 #define LIST_WORK	   LIMIT(4096, 4) /* steps for one LIST: names, and more for a long glob */
 #define LIST_GLOB_STEP	   16	  /* a glob so many times as long costs the square of that */
 #define KV_VALUE_MAX	   65536u /* of the map: one value, */

@@ -66,8 +66,6 @@ struct broker *broker_new(const struct broker_host *host)
 	TAILQ_INIT(&b->waiting_ids);
 	TAILQ_INIT(&b->watching);
 	TAILQ_INIT(&b->kv_watches);
-	TAILQ_INIT(&b->aways);
-	TAILQ_INIT(&b->aways_told);
 	TAILQ_INIT(&b->away_asking);
 	TAILQ_INIT(&b->fresh);
 	TAILQ_INIT(&b->waiting);
@@ -633,7 +631,6 @@ void broker_disconnect(struct broker *b, uint64_t id)
 	conn_drop_handouts(c);
 	stop_waiting(c);
 	broker_watch_end(b, c);
-	broker_away_end(b, c);
 	broker_kv_end(b, c);
 	if (!RMQ_VARIANT(HOLD_OUTLIVES))
 		broker_move_end(b, c);
@@ -646,6 +643,7 @@ void broker_disconnect(struct broker *b, uint64_t id)
 		c->session->idle_since_ms = b->lease_now.ms;
 		broker_session_idle(b, c->session);
 	}
+	broker_away_end(b, c);
 	RB_REMOVE(conn_tree, &b->conns, c);
 	recent_drop(&b->recent_conns, id);
 	c->owner->conns--;
@@ -921,7 +919,8 @@ uint64_t broker_due_ms(const struct broker *b)
 				       TAILQ_FIRST(&b->idle)->idle_since_ms + SESSION_IDLE_MS));
 	if (!TAILQ_EMPTY(&b->deserted))
 		due = min_u64(due, until(b->lease_now.ms, broker_ephemerals_until(b)));
-	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b) || broker_kv_goes_on(b))
+	if (broker_errands_wait(b) || broker_checkpoint_goes_on(b) || broker_kv_goes_on(b) ||
+	    broker_away_goes_on(b))
 		due = 0;
 	return due;
 }

@@ -97,6 +97,15 @@ void broker_cells(struct broker *b, const struct cells *list, struct slice self)
  */
 uint32_t broker_strays(const struct broker *b, struct slice *one);
 
+/*
+ * How many queues NAME.away have something ready that nobody takes: no client was told of them that is still
+ * there, as no forwarder runs, or it may not.  *one (borrowed until the next call) is the one that has waited for longest; NULL: it
+ * is not asked for, and the answer costs nothing.
+ */
+uint64_t broker_untaken(struct broker *b, struct slice *one);
+/* Whether a client waits to be told of them, as a forwarder does. */
+bool broker_has_forwarder(const struct broker *b);
+
 /* What clients are told of the process's sandbox from now on: as WELCOME_TAG_SANDBOX. */
 void broker_tell_sandbox(struct broker *b, uint64_t achieved);
 

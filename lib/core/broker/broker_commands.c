@@ -513,7 +513,8 @@ static struct slice glob_prefix(struct slice glob)
 static void answer_row(struct broker *b, struct conn *c, uint32_t req, const struct queue *q)
 {
 	const struct queue_settings *s = &q->settings;
-	uint8_t bytes[4 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE];
+	uint8_t bytes[5 * TAG_U64_SIZE + MORE_SETTINGS_BYTES + QUEUE_DROPPED_SIZE];
+	uint64_t untaken_ms;
 	uint8_t row[2 * FRAME_SMALL];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	struct writer w = writer_of(row, sizeof(row));
@@ -523,6 +524,8 @@ static void answer_row(struct broker *b, struct conn *c, uint32_t req, const str
 	broker_put_dropped(&tags, LISTED_TAG_DROPPED, &q->counts);
 	tags_put_u64(&tags, LISTED_TAG_IDS, ids_count(&q->ids));
 	tags_put_u64(&tags, LISTED_TAG_IDS_EARLY, q->counts.ids_early);
+	if (broker_away_untaken(b, q, &untaken_ms))
+		tags_put_u64(&tags, LISTED_TAG_UNTAKEN, untaken_ms);
 	wire_put_listed(&w,
 	    &(struct wire_listed){req, queue_name(q), SETTINGS_OF(s), slice_str(s->dead_letter),
 		q->live[STATE_READY], q->live[STATE_LEASED], q->live[STATE_DELAYED], q->bytes,

@@ -112,6 +112,7 @@ void broker_rights(struct broker *b, uint64_t conn, struct slice list)
 		return;
 	free(c->rights);
 	c->rights = NULL;
+	broker_away_rights(c);
 	if (!list.data)
 		return;
 	c->rights = memory_new(sizeof(*c->rights) + list.len);

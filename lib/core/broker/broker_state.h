@@ -165,6 +165,10 @@ struct conn {
 		bool asks;
 		bool now;
 		uint32_t req;
+		uint64_t seen; /* it has looked at those up to this order, */
+		uint64_t
+		    again; /* … and up to this one also at those that others were told of */
+		uint64_t told; /* so many that are there it was told of, and nobody after it */
 	} away;
 	struct kv_watch *kv_watch; /* what it waits for in the map; NULL: nothing */
 	struct move *move;	   /* the queue that it holds to move it; NULL: none */
@@ -315,10 +319,13 @@ struct broker {
 	uint64_t ids_forgotten;		  /* in this turn */
 	TAILQ_HEAD(, conn) watching;
 	uint32_t watching_count;
-	TAILQ_HEAD(away_list, queue) aways; /* told of to nobody yet */
-	struct away_list aways_told;
+	RB_HEAD(away_tree, away)
+	aways;			/* queues NAME.away that wait for somebody to take from them */
+	uint64_t away_order;	/* of the newest */
+	uint64_t aways_untaken; /* those of which nobody was told who is still there */
 	TAILQ_HEAD(, conn) away_asking; /* who asked for longest is first */
 	uint32_t away_asking_count;
+	bool away_due; /* one of them may be told something */
 	TAILQ_HEAD(, queue) roomy;
 	TAILQ_HEAD(, kv_watch) kv_watches; /* who was looked for longest ago is first */
 	uint32_t kv_watches_count;
@@ -602,16 +609,21 @@ void broker_emit_hashes(
 /* ---- broker_away.c ---- */
 
 void broker_away(struct broker *b, struct conn *c, const struct wire_away *m);
-/* The connection asks no more: it ends. */
+/* The connection asks no more, and takes nothing: it ends. */
 void broker_away_end(struct broker *b, struct conn *c);
+/* It may do other things from now on. */
+void broker_away_rights(struct conn *c);
 /* What of q is ready, and who receives from it, has changed: whether any is. */
 void broker_away_note(struct broker *b, struct queue *q, bool any);
 /* q goes. */
 void broker_away_gone(struct broker *b, struct queue *q);
 /* Recovery is over: those with something ready are found. */
 void broker_away_find(struct broker *b);
-/* Tells those who ask. */
+/* Tells those who ask; what is left to be looked at for them is for the next turn. */
 void broker_away_step(struct broker *b);
+bool broker_away_goes_on(const struct broker *b);
+/* Whether q is a queue NAME.away that has something ready which nobody takes, and for how long it has. */
+bool broker_away_untaken(struct broker *b, const struct queue *q, uint64_t *ms);
 
 /* ---- broker_watch.c ---- */
 

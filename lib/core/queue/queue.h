@@ -208,12 +208,11 @@ struct queue {
 	bool is_dead;	     /* a dead-letter queue: counts no attempts */
 	bool is_away;	     /* what is for a queue of another cell */
 	bool is_bound_to_go; /* … bound to nothing but what that is, which may go now */
-	uint8_t away;	     /* in which list of these it is; 0: in none (broker_away.c) */
-	TAILQ_ENTRY(queue) aways;
-	bool ends;	/* it is being removed, in several turns: it takes no messages */
-	bool is_held;	/* it moves to another cell: nothing is handed out, or taken out */
-	bool is_frozen; /* … and nothing comes */
-	uint8_t hidden; /* enum queue_hidden; 0: it is not */
+	struct away *away;   /* it waits for somebody to take it (broker_away.c); NULL: not */
+	bool ends;	     /* it is being removed, in several turns: it takes no messages */
+	bool is_held;	     /* it moves to another cell: nothing is handed out, or taken out */
+	bool is_frozen;	     /* … and nothing comes */
+	uint8_t hidden;	     /* enum queue_hidden; 0: it is not */
 	uint32_t id;
 	uint32_t in_checkpoint; /* number of the newest one that has it as a whole */
 	uint32_t receivers;

@@ -831,6 +831,12 @@ enum {
 #define LISTED_TAG_IDS_EARLY 11
 
 /*
+ * LISTED: u64, for so many milliseconds a queue NAME.away has had something ready, which nobody takes: no
+ * client that is there was told of it by AWAYS.
+ */
+#define LISTED_TAG_UNTAKEN 13
+
+/*
  * LISTED: u64 each, messages that left the queue without being settled, by why (enum dropped in event.h)
  * from 1 on; not there: none.
  */
@@ -879,6 +885,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(LISTED, LISTED_TAG_DROPPED, dropped) \
 	X(LISTED, LISTED_TAG_IDS, ids) \
 	X(LISTED, LISTED_TAG_IDS_EARLY, ids_early) \
+	X(LISTED, LISTED_TAG_UNTAKEN, untaken) \
 	X(QUEUE_CREATE, QUEUE_TAG_SETTINGS, settings) \
 	X(QUEUE_SET, QUEUE_TAG_SETTINGS, settings) \
 	X(ARRIVE, DELIVER_TAG_ATTRIBUTES, attributes) \
