@@ -1,5 +1,6 @@
 /* A client at a gate that tells it more than it should. */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -626,6 +628,37 @@ static void a_client_that_was_served_is_not_ended_by_strangers(void **state)
 	with_gate(slice_of(NULL, 0), was_served, 0);
 }
 
+/* Without a terminal nobody is asked, and the time that goes by is the client's own. */
+static void is_unknown(uv_loop_t *loop, size_t count)
+{
+	struct socket_host host = own_address();
+	struct running c;
+	uint64_t waited;
+	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	(void)count;
+	if (tty >= 0) {
+		(void)ioctl(tty, TIOCNOTTY);
+		close(tty);
+	}
+	unlink(known);
+	run(&c, loop);
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t begin = clock_mono().ms;
+		while (clock_mono().ms == begin)
+			;
+		assert_int_equal(connects(&c, &host, &waited), RMQ_E_DENIED);
+		assert_non_null(strstr(c.text, "its key is not known"));
+		assert_false(remote_asked(c.r));
+	}
+	remote_free(c.r);
+}
+
+static void nobody_was_asked_where_there_is_no_terminal(void **state)
+{
+	(void)state;
+	with_gate(slice_of(NULL, 0), is_unknown, 0);
+}
+
 /* Name servers take long: the look-up goes on while others are tried. */
 static void is_looked_up(uv_loop_t *loop, size_t count)
 {
@@ -679,6 +712,8 @@ int main(void)
 		a_refusal_counts_when_all_of_a_name_refuse, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_client_that_was_served_is_not_ended_by_strangers, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		nobody_was_asked_where_there_is_no_terminal, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_look_up_goes_on_meanwhile, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,7 @@ static enum rmq_error ask(int tty, const struct pin *pin, const char *fingerprin
 }
 
 enum rmq_error first_contact(const struct pin *pin, const char *known_nodes, bool accept_new,
-    bool again, struct reason *why)
+    bool again, bool *asked, struct reason *why)
 {
 	char fingerprint[KEY_FINGERPRINT_SIZE], line[PIN_TEXT_SIZE];
 	key_fingerprint(pin->key, fingerprint);
@@ -93,7 +93,11 @@ enum rmq_error first_contact(const struct pin *pin, const char *known_nodes, boo
 		    "line to the known nodes",
 		    fingerprint);
 	}
-	enum rmq_error err = again ? RMQ_E_DENIED : ask(tty, pin, fingerprint);
+	enum rmq_error err = RMQ_E_DENIED;
+	if (!again) {
+		*asked = true;
+		err = ask(tty, pin, fingerprint);
+	}
 	close(tty);
 	if (err)
 		return reason_set(why, err, "its key is not trusted");

@@ -9,11 +9,11 @@
 
 /*
  * Whether it is to be trusted from now on; it is then in the file `known_nodes`.  again: this process
- * was told so before: it asks nobody, and says less.  RMQ_E_DENIED: no,
- * and *why says what to do; RMQ_E_INTERRUPTED: by a signal of signals.h, there is no answer; others as
- * of pins_add().
+ * was told so before: it asks nobody, and says less.  *asked becomes true if a person was, who took his
+ * time.  RMQ_E_DENIED: no, and *why says what to do; RMQ_E_INTERRUPTED: by a signal of signals.h, there
+ * is no answer; others as of pins_add().
  */
 enum rmq_error first_contact(const struct pin *pin, const char *known_nodes, bool accept_new,
-    bool again, struct reason *why) __attribute__((warn_unused_result));
+    bool again, bool *asked, struct reason *why) __attribute__((warn_unused_result));
 
 #endif

@@ -33,7 +33,7 @@
 #define AGAIN_MS     100 /* and so long, and AGAIN_TRIPS round trips, after it was sent again */
 #define AGAIN_TRIPS  4
 #define CHECKS	     3
-#define DECLINED_MAX 8
+#define DECLINED_MAX 64
 #define SHAKES_MAX   2 /* with the only gate that may be there */
 #define SHAKES_MORE  3 /* … where each connection may lead to another one */
 /* Bytes that libsodium seals in the time that it takes to load what is faster. */
@@ -60,7 +60,7 @@ struct remote {
 	bool led;	 /* by a REDIRECT */
 	uint8_t declined[DECLINED_MAX][KEY_SIZE]; /* keys that are not trusted; in a ring */
 	unsigned declined_count;
-	bool asked;		 /* time has gone while a person was asked */
+	bool asked;		 /* a person was, and time has gone meanwhile */
 	struct search *searches; /* that go on, */
 	struct search *search;	 /* and the one that is waited for */
 	struct addrinfo *list;	 /* its addresses, */
@@ -559,10 +559,9 @@ static void meet(struct remote *r, const struct pin *is, struct mono_time now)
 		return;
 	}
 	bool again = was_declined(r, is);
-	enum rmq_error err = first_contact(is, r->known.path, r->accept_new, again, &why);
-	uint64_t asked_ms = now.ms;
+	enum rmq_error err =
+	    first_contact(is, r->known.path, r->accept_new, again, &r->asked, &why);
 	now = clock_mono();
-	r->asked |= now.ms > asked_ms;
 	if (err) {
 		if (err == RMQ_E_DENIED && !again)
 			memcpy(
