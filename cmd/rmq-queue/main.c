@@ -66,6 +66,7 @@ enum {
 #define TIMEOUT_UNSET	 (UNITS_INFINITY - 1)
 #define TIMEOUT_MS	 30000
 #define TIMEOUT_CHECK_MS 10000 /* for those who ask for a monitor wait no longer */
+#define TIMEOUT_HTTP_MS	 5000  /* … and Prometheus waits 10 s for all of it */
 
 /* What the options of a sub-command said. */
 struct request {
@@ -1101,6 +1102,8 @@ static uint64_t unset_timeout_ms(const struct request *q, const struct subcomman
 {
 	if (line->command->run == do_check)
 		return TIMEOUT_CHECK_MS;
+	if (q->http)
+		return TIMEOUT_HTTP_MS;
 	return line->command->run == do_forward && !q->once ? UNITS_INFINITY : TIMEOUT_MS;
 }
 
