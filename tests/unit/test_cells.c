@@ -87,7 +87,9 @@ static void lists_that_are_wrong_are_refused(void **state)
 		const char *text, *why;
 	} bad[] = {{"", "no address"}, {";", "no address"}, {"a=h;", "no address"},
 	    {"a=;b=h", "no address"}, {"=h", "NAME"}, {"+=h", "NAME"}, {"a b=h", "NAME"},
-	    {"-a=h", "NAME"}, {"a=h;a=h2", "same name"}, {"h;1=h2", "same name"},
+	    {"-a=h", "NAME"}, {"a=h;dead=h2", "another queue's"}, {"away=h", "another queue's"},
+	    {"eu.dead=h", "another queue's"}, {"a.at.b=h", "another queue's"},
+	    {"at.b=h", "another queue's"}, {"a=h;a=h2", "same name"}, {"h;1=h2", "same name"},
 	    {"2=h;h2", "same name"}, {"a+=h;b+=h", "no queue would have a home"},
 	    {"0123456789012345678901234567890123456789012345678901234567890123=h", "63"}};
 	const char *why;

@@ -148,6 +148,16 @@ static_assert(CELLS_MAX == 128 && RAFT_NAME_MAX == 63 && CELL_SERVERS_MAX == 409
 		  CELLS_TEXT_MAX == 65536,
     "the texts below say so");
 
+/* A queue that is named after it would be at home elsewhere: Q.at.dead goes with Q.at. */
+static bool is_ambiguous(const struct cells *cells, uint32_t i)
+{
+	char queue[sizeof("q" AT) + RAFT_NAME_MAX];
+	struct slice name = cells_name(cells, i);
+	int len = snprintf(
+	    queue, sizeof(queue), "q" AT "%.*s", (int)name.len, (const char *)name.data);
+	return named_home(cells, cells_base(slice_of(queue, (size_t)len))) != i;
+}
+
 /* A constant that says what is wrong with a cell; NULL: it was added. */
 static const char *add(
     struct cells *cells, const struct slice *name, bool hashes, struct slice servers)
@@ -174,6 +184,9 @@ static const char *add(
 	c->hashes = hashes;
 	c->seed = XXH3_64bits(is.data, is.len);
 	c->servers = servers;
+	if (is_ambiguous(cells, cells->count - 1))
+		return "a cell's NAME is not dead or away, ends in no .dead or .away, and has no .at. in it: "
+		       "Q.at.NAME would be another queue's";
 	return NULL;
 }
 
