@@ -154,7 +154,7 @@ static void put_waits(struct text *out, const struct why *w)
 {
 	static const char *const words[] = {[WAITS_DELAY] = "delay: it was sent with one",
 	    [WAITS_BACK_OFF] = "back-off: it was given back, or failed",
-	    [WAITS_PAUSED] = "paused: the queue hands out nothing",
+	    [WAITS_PAUSED] = "paused: the queue is, or it moves to another cell",
 	    [WAITS_INFLIGHT] = "max-inflight: the limit is reached, ",
 	    [WAITS_RATE] = "rate: that of the queue, until ",
 	    [WAITS_RECEIVER] = "receiver: there is none",
