@@ -67,8 +67,8 @@ SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)
 SIM_CELLS := $(if $(wildcard tests/sim_cells/*.c),$(B)/sim_cells)
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
-HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c,$(wildcard tests/cli/*.c))) \
-	$(B)/cli/trespass.so
+HELPERS := $(patsubst tests/cli/%.c,$(B)/cli/%,$(filter-out %/trespass.c %/wrong_clock.c,$(wildcard tests/cli/*.c))) \
+	$(B)/cli/trespass.so $(B)/cli/wrong_clock.so
 CLUSTER := $(if $(wildcard tests/cluster/*.c),$(addprefix $(B)/cluster/,actor flood history))
 POSTGRES := $(patsubst tests/postgres/%.c,$(B)/postgres/%,$(wildcard tests/postgres/*.c))
 CRASHES := $(patsubst tests/crash/%.c,$(B)/crash/%,$(filter-out %/recorder.c,$(wildcard tests/crash/*.c))) \
@@ -196,7 +196,7 @@ $(B)/crash/%: $(B)/tests/crash/%.o $(B)/librmq.a
 	$(LINK) -o $@ $^ $(LIBS)
 
 # To be preloaded.
-$(B)/crash/recorder.so $(B)/cli/trespass.so: $(B)/%.so: tests/%.c $(B)/flags
+$(B)/crash/recorder.so $(B)/cli/trespass.so $(B)/cli/wrong_clock.so: $(B)/%.so: tests/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(FLAGS) $(WERROR) -MMD -MP -fPIC -shared $(LDFLAGS) -o $@ $< -ldl
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/broker/broker.h"
+#include "core/host/recovery.h"
 #include "journal.h"
 #include "sys/process/clock.h"
 #include "sys/store/store.h"
@@ -121,7 +122,10 @@ static enum rmq_error recover_from(struct mending *m, uint64_t checkpoint, uint6
 static enum rmq_error recover(struct mending *m)
 {
 	uint64_t at = 0;
-	enum rmq_error err = recover_from(m, store_state(m->store)->checkpoint, &at);
+	enum rmq_error err = recovery_clock(clock_wall(), m->why->text);
+	if (err)
+		return err;
+	err = recover_from(m, store_state(m->store)->checkpoint, &at);
 	/* A checkpoint that lacks records says nothing: what there is otherwise says what it can. */
 	if (err && m->holes) {
 		broker_free(m->broker);

@@ -20,6 +20,7 @@
 
 #include "backup_format.h"
 #include "core/base/units.h"
+#include "core/host/recovery.h"
 #include "core/wire/event.h"
 #include "core/wire/journal_wire.h"
 #include "journal.h"
@@ -492,6 +493,8 @@ static enum rmq_error restore(const char *dir, struct wanted *w, struct reason *
 	bool there;
 	size_t len = strlen(dir);
 	enum rmq_error err = check_target(dir, &there, why);
+	if (!err)
+		err = recovery_clock(clock_wall(), why->text);
 	if (err)
 		return err;
 	while (len > 1 && dir[len - 1] == '/')

@@ -521,6 +521,23 @@ each_command_says() {
 	[ ! -e copy ]
 }
 
+@test "journal restore, replay: with a clock that is before 2024 nothing is made: 1" {
+	start_queue q
+	seq 3 | rmq-send jobs
+	stop_queue
+	rmq-journal backup q >backup
+	local command
+	for command in "restore r" "replay --until @2000000000 r"; do
+		# shellcheck disable=SC2086
+		run -1 env LD_PRELOAD="${RAWCLIENT%/*}/wrong_clock.so" WALL_CLOCK=1700000000 \
+			rmq-journal $command <backup
+		assert_output "rmq-journal: r: the clock of this machine is before 2024: set it first, as numbers \
+of leases and versions go on from the time, and would be given out twice"
+		[ ! -e r ]
+		[ ! -e r.restoring ]
+	done
+}
+
 @test "journal restore: never over a directory that holds something" {
 	rmq-journal backup q >b
 	run -73 rmq-journal restore q <b

@@ -5247,6 +5247,51 @@ static void numbers_of_leases_are_not_used_again_after_a_restart(void **state)
 	assert_true(again.lease > d.lease);
 }
 
+/* A record as restore makes it, at this time. */
+static void restored_at(uint64_t wall_ms)
+{
+	uint8_t payload[8];
+	store_u64(payload, wall_ms);
+	on_append(
+	    NULL, w.appended - w.base + 1, RECORD_RESTORED, slice_of(payload, sizeof(payload)));
+	w.last = w.appended;
+	restart();
+}
+
+/* The lease number of the next hand-out. */
+static uint64_t next_lease(void)
+{
+	hello(1, 0, 0);
+	subscribe(1, "q", 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 1, VERB_RELEASE, 0, 0, d.lease, d.first_seq, 1);
+	run();
+	w.out_len[1] = 0;
+	return d.lease;
+}
+
+static void after_each_restore_numbers_are_new_though_the_clock_was_wrong(void **state)
+{
+	const uint64_t right = (JOURNAL_EPOCH_S + 1000) * 1000ull, ahead = right + 900000000;
+	(void)state;
+	sent_and_subscribed(1, 1);
+	EXPECT(1, DELIVER, deliver, d);
+	settle(1, 2, VERB_RELEASE, 0, 0, d.lease, 1, 1);
+	run();
+	restored_at(ahead);
+	uint64_t first = next_lease(), start = w.broker->start;
+	assert_true(first > d.lease + (1u << 20));
+	broker_checkpoint(w.broker);
+	run();
+	/* What was handed out after this is not in the backup: no more than there was time. */
+	restored_at(right);
+	uint64_t second = next_lease();
+	assert_true(second >= first + (1000u << 20));
+	assert_true(w.broker->start >= start + 1000);
+	restart();
+	assert_in_range(next_lease(), second + 1, second + 100);
+}
+
 static void expect_failed(uint64_t conn, enum rmq_error code, const char *text)
 {
 	run();
@@ -8330,6 +8375,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_largest_message_is_taken_and_a_byte_more_is_not),
     TEST(an_attribute_that_has_to_be_acted_on_is_refused_by_name),
     TEST(numbers_of_leases_are_not_used_again_after_a_restart),
+    TEST(after_each_restore_numbers_are_new_though_the_clock_was_wrong),
     TEST(a_delayed_message_is_handed_out_at_its_time_by_the_wall_clock),
     TEST(a_delay_that_is_past_is_none_and_one_of_more_than_ten_years_is_refused),
     TEST(a_clock_that_is_set_forward_is_noticed_and_one_set_back_is_waited_for),

@@ -854,22 +854,32 @@ static enum rmq_error replay_events(struct broker *b, uint64_t index, enum recor
 }
 
 /*
+ * Behind all that were given out after the backup, at most so many.  Time alone is not enough where the
+ * numbers are ahead of it already, as the clock was once, or is behind now.
+ */
+static uint64_t jump(uint64_t number, uint64_t most)
+{
+	return most > number ? most : number + most;
+}
+
+/*
  * A directory made from a backup: lease numbers given out after the backup was taken
  * must not be used again.  Nobody hands out 2^20 leases a second.  The same for the numbers of
- * starts: nobody starts a daemon more than once a second.
+ * starts: nobody starts a daemon more than once a second.  !leases: those of the newest checkpoint have jumped.
  */
 void broker_numbers_jump(struct broker *b, struct wall_time wall, bool leases)
 {
 	uint64_t s = wall.ms / 1000;
-	uint64_t lease = s > JOURNAL_EPOCH_S ? (s - JOURNAL_EPOCH_S) << 20 : 0;
-	if (leases && lease > b->lease)
-		b->lease = lease;
+	uint64_t since = s > JOURNAL_EPOCH_S ? s - JOURNAL_EPOCH_S : 0;
+	uint64_t starts = leases ? jump(b->starts, since) : since;
+	if (starts > b->starts && starts < UINT32_MAX / 2)
+		b->starts = (uint32_t)starts;
+	if (!leases)
+		return;
+	b->lease = jump(b->lease, since << 20);
 	/* Nor are versions of the map. */
-	if (leases && b->kv.version > 0)
-		kv_count(&b->kv, lease);
-	if (s > JOURNAL_EPOCH_S && s - JOURNAL_EPOCH_S < UINT32_MAX / 2 &&
-	    s - JOURNAL_EPOCH_S > b->starts)
-		b->starts = (uint32_t)(s - JOURNAL_EPOCH_S);
+	if (b->kv.version > 0)
+		kv_count(&b->kv, jump(b->kv.version, since << 20));
 }
 
 static enum rmq_error replay_restored(struct broker *b, uint64_t index, struct slice payload)

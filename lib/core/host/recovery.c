@@ -112,20 +112,26 @@ static void drop_others(struct recovery *plan, struct raft_id self)
 	}
 }
 
+enum rmq_error recovery_clock(struct wall_time now, char *why)
+{
+	if (now.ms / 1000 > JOURNAL_EPOCH_S)
+		return RMQ_E_OK;
+	snprintf(why, TEXT_MAX + 1,
+	    "the clock of this machine is before 2024: set it first, as numbers of leases and "
+	    "versions go on from the time, and would be given out twice");
+	return RMQ_E_REFUSED;
+}
+
 enum rmq_error recovery_plan(const struct recovery_log *log, struct raft_id cluster,
     struct wall_time now, struct recovery *plan, char *why)
 {
 	const struct raft_config *config = log->newest ? mine(log) : NULL;
 	enum rmq_error err = check(log, config, why);
 
+	if (!err)
+		err = recovery_clock(now, why);
 	if (err)
 		return err;
-	if (now.ms / 1000 <= JOURNAL_EPOCH_S) {
-		snprintf(why, TEXT_MAX + 1,
-		    "the clock of this machine is before 2024: set it first, as numbers of leases and "
-		    "versions go on from the time, and would be given out twice");
-		return RMQ_E_REFUSED;
-	}
 	*plan = (struct recovery){.term = log->term + 1,
 	    .restored_index = log->last + 1,
 	    .config_index = log->last + 2,

@@ -53,6 +53,13 @@ struct recovery {
 };
 
 /*
+ * Whether numbers can go on from this time where some that were given out are not in the log.  RMQ_E_REFUSED:
+ * no, why[TEXT_MAX + 1] says what to do.
+ */
+enum rmq_error recovery_clock(struct wall_time now, char *why)
+    __attribute__((warn_unused_result));
+
+/*
  * What is to be done with it; `cluster` is the new id, random.  Else why[TEXT_MAX + 1]:
  * RMQ_E_CONFIG: it is no node's of a cluster; RMQ_E_REFUSED: the node was removed, or was
  * about to be; RMQ_E_BAD_DATA:
