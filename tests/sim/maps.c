@@ -254,14 +254,19 @@ void maps_view_row(const struct maps *m, struct map_view *v, const struct wire_k
 	v->count++;
 }
 
+/* Whether it came and went before it was told: of that there is nothing to tell. */
+static bool passed(const struct map_view *v, unsigned key, const struct change *newest)
+{
+	return newest->value == 0 && v->from == 0 && v->told[key] == 0;
+}
+
 /* What is told of the key so far is how it was then. */
 static void check_view(
     const struct maps *m, const struct map_view *v, unsigned key, uint64_t version)
 {
 	const struct change *c = at(m, key, version);
 	uint64_t told = v->told[key];
-	bool passed = c->value == 0 && v->from == 0 && told == 0;
-	if (told != c->version && c->version > v->from && !passed)
+	if (told != c->version && c->version > v->from && !passed(v, key, c))
 		trace_fail(
 		    "key %u: the newest that was told is %llu, in version %llu it is %llu", key,
 		    U(told), U(version), U(c->version));
@@ -292,9 +297,10 @@ void maps_view_at(
 bool maps_view_done(const struct maps *m, const struct map_view *v)
 {
 	for (unsigned key = 0; v->on && key < MAPS_KEYS; key++) {
-		uint64_t newest = at(m, key, UINT64_MAX)->version;
+		const struct change *c = at(m, key, UINT64_MAX);
 		/* A row that came before the connection was lost is not told again. */
-		if (is_of(v, key) && newest > v->read.since && newest != v->told[key])
+		if (is_of(v, key) && c->version > v->read.since && c->version != v->told[key] &&
+		    !passed(v, key, c))
 			return false;
 	}
 	return true;
