@@ -252,6 +252,11 @@ static void expect_frames(uint64_t now, const char *text)
 			assert_true(wire_list_decode(f.payload, &m));
 			n += (size_t)snprintf(out + n, sizeof(out) - n, "(%.*s,%d)",
 			    (int)m.after.len, (const char *)m.after.data, (int)m.limit);
+		} else if (f.type == WIRE_TYPE_KV_READ) {
+			struct wire_kv_read m;
+			assert_true(wire_kv_read_decode(f.payload, &m));
+			n += (size_t)snprintf(
+			    out + n, sizeof(out) - n, "(%d,%d)", (int)m.since, (int)m.known);
 		}
 		snprintf(out + n, sizeof(out) - n, " ");
 	}
@@ -1210,6 +1215,30 @@ static void who_watches_waits_for_no_answer(void **state)
 	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
 	DAEMON(1007, watched, req, RMQ_E_OK, 0);
 	assert_int_equal(client_waiting(client).what, CLIENT_WAITS_NOT);
+}
+
+/* A row came, and the connection is lost before the answer is complete. */
+static void asks_again_after_a_row(uint8_t flags, const char *again)
+{
+	uint32_t req = client_kv_read(client, NOW(5), slice_str("k"), flags, 0, 0);
+	begin(5);
+	expect_frames(5, "KV_READ(0,0) ");
+	DAEMON(6, kv_is, req, KV_IS_THERE, 7, 0, slice_str("k"), NO_TAGS, slice_of(NULL, 0));
+	reconnect(10, "HELLO(9,0) ", 0);
+	expect_frames(1010, again);
+}
+
+/* Else it would wait for a key that was deleted meanwhile, as if it had never been there. */
+static void who_waits_for_a_key_goes_on_after_what_it_was_told(void **state)
+{
+	(void)state;
+	asks_again_after_a_row(KV_WAIT, "KV_READ(7,7) ");
+}
+
+static void a_key_that_is_only_read_is_read_again(void **state)
+{
+	(void)state;
+	asks_again_after_a_row(0, "KV_READ(0,0) ");
 }
 
 static void the_only_daemon_is_asked_and_not_left(void **state)
@@ -2664,8 +2693,10 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(a_machine_that_is_gone_is_left_once_it_was_asked),
     T(a_daemon_on_another_machine_is_asked_sooner), T(a_daemon_that_knows_no_ping_is_not_asked),
     T(a_redirected_client_asks_its_contact_point_after_silence),
-    T(the_only_contact_point_is_waited_for), T(the_only_daemon_is_asked_and_not_left),
-    T(the_only_command_is_begun_anew), T(a_timeout_of_0_tries_each_contact_point_once),
+    T(who_waits_for_a_key_goes_on_after_what_it_was_told),
+    T(a_key_that_is_only_read_is_read_again), T(the_only_contact_point_is_waited_for),
+    T(the_only_daemon_is_asked_and_not_left), T(the_only_command_is_begun_anew),
+    T(a_timeout_of_0_tries_each_contact_point_once),
     T(a_lease_is_vouched_for_from_its_stamp_for_its_length),
     T(extend_is_sent_every_third_of_a_lease_while_something_is_held),
     T(what_is_settled_and_sent_is_held_until_it_is_done),

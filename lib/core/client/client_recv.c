@@ -837,8 +837,11 @@ void client_on_kv_is(struct client *c, struct mono_time now, const struct wire_k
 	}
 	c->progress = now;
 	r->rows++;
-	/* Where to go on, should the connection be lost: they come in order. */
-	if (r->flags & KV_PREFIX) {
+	/*
+	 * Where to go on, should the connection be lost: they come in order.  One key that is only read is
+	 * read again.
+	 */
+	if (r->flags & (KV_PREFIX | KV_WAIT)) {
 		r->from = m->version;
 		/* What went before it has been told, or was never there. */
 		r->end = r->end > m->version ? r->end : m->version;
