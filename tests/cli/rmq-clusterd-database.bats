@@ -136,6 +136,9 @@ problem_is() {
 	assert_output "built-in	-	-	-"
 	run -0 asks metrics
 	refute_output --partial database
+	run -78 asks init --adopt
+	assert_output --partial "engine is built-in, and there is no database whose log could be adopted"
+	run -64 asks init --adopt --new
 	asks init --new
 	wait_until 10 asks is-available
 	node_ends
