@@ -263,7 +263,8 @@ static void founded(struct database *d, const struct given *g, const struct data
 		d->found = DATABASE_REFUSED;
 		if (r->outcome == DATABASE_FENCED)
 			database_trouble(d, DATABASE_FOREIGN,
-			    "the tables are another cluster's: each has its own schema or database");
+			    "the tables are another cluster's: each has its own schema or database; if all its "
+			    "directories are lost: init --adopt");
 	}
 }
 
