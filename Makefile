@@ -61,7 +61,8 @@ PROGRAMS := $(notdir $(patsubst %/,%,$(dir $(wildcard cmd/*/main.c))))
 BINS := $(PROGRAMS:%=$(B)/bin/%)
 UNITS := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 # Those that find known-bad variants (core/base/variant.h).
-UNIT_VARIANTS := $(addprefix $(B)/variants/unit/,test_arrive test_client test_mover test_places)
+UNIT_VARIANTS := $(addprefix $(B)/variants/unit/,test_arrive test_client test_mover test_placer \
+	test_places)
 SIM := $(if $(wildcard tests/sim/*.c),$(B)/sim)
 SIM_RAFT := $(if $(wildcard tests/sim_raft/*.c),$(B)/sim_raft)
 SIM_CLUSTER := $(if $(wildcard tests/sim_cluster/*.c),$(B)/sim_cluster)

@@ -18,6 +18,7 @@
 #include "core/base/units.h"
 #include "metrics.h"
 #include "move_cell.h"
+#include "place_cell.h"
 #include "top.h"
 #include "transfer.h"
 #include "why.h"
@@ -59,7 +60,8 @@ enum {
 	OPT_COPIES,
 	OPT_HOMES,
 	OPT_ONCE,
-	OPT_CELL
+	OPT_CELL,
+	OPT_LOST_CELL
 };
 
 #define REQUEST_MS	 10000 /* for the whole of a request, and for the whole of its answer */
@@ -84,8 +86,9 @@ struct request {
 	bool ways;
 	bool copies;
 	bool homes;
-	bool once;	  /* forward */
-	const char *cell; /* … in this one */
+	bool once;		/* forward */
+	const char *cell;	/* … in this one */
+	struct lost_cells lost; /* place-cell */
 	struct http_request request;
 	uint64_t watch_ms; /* stat: again after so long; 0: once */
 	char separator;
@@ -175,6 +178,10 @@ static const struct option_row redrive_rows[] = {
 static const struct option_row forward_rows[] = {
     {OPT_ONCE, "once", NULL, NULL, NULL, "end when nothing is ready any more"},
     {OPT_CELL, "cell", "NAME", NULL, NULL, "which of the list of cells this one is"}, {0}};
+static const struct option_row place_rows[] = {
+    {OPT_LOST_CELL, "lost", "CELL", NULL, NULL,
+	"do not ask this cell, as it will never serve the queue again; repeatable"},
+    {0}};
 static const struct option_row metrics_rows[] = {
     {OPT_HTTP, "http", NULL, NULL, NULL, "answer the HTTP request on stdin"}, {0}};
 static const struct option_row peek_rows[] = {
@@ -746,6 +753,14 @@ static enum rmq_error run_drop_copy(struct admin *a, struct request *q)
 	return err ? err : drop_copy_run(&q->cells, q->words[0], q->words[1]);
 }
 
+static enum rmq_error run_place_cell(struct admin *a, struct request *q)
+{
+	enum rmq_error err = move_cell_check(a, q->words[0], q->words[1]);
+	if (!err)
+		err = open_cells(a, q);
+	return err ? err : place_cell_run(&q->cells, q->words[0], q->words[1], &q->lost);
+}
+
 /* ---- the table ---- */
 
 /* What a sub-command runs with. */
@@ -786,6 +801,7 @@ RUN(cells)
 RUN(cell)
 RUN(move_cell)
 RUN(drop_copy)
+RUN(place_cell)
 RUN(forward)
 #undef RUN
 
@@ -838,6 +854,9 @@ static const struct subcommand command_list[] = {
     {{"drop-copy", NULL, "QUEUE CELL", "drop what a move that was broken off has left there",
 	 {no_rows, client_options, options_of_all, NULL}, NULL},
 	2, 2, do_drop_copy},
+    {{"place-cell", NULL, "QUEUE CELL", "say where a queue lives whose cell has lost it",
+	 {place_rows, client_options, options_of_all, NULL}, NULL},
+	2, 2, do_place_cell},
 };
 #undef COMMAND
 #define COMMANDS (sizeof(command_list) / sizeof(command_list[0]))
@@ -970,6 +989,7 @@ static const char *values_of(int option)
 	case OPT_MATCH:
 		return "a header, NAME=VALUE";
 	case OPT_CELL:
+	case OPT_LOST_CELL:
 		return "a cell's name";
 	case OPT_REDRIVE_RATE:
 		return "a number in a time, such as 10/s, 600/m or 5000/h";
@@ -1019,7 +1039,12 @@ static bool take_of_cells(struct request *q, int option, const char *value)
 	q->once |= option == OPT_ONCE;
 	if (option == OPT_CELL)
 		q->cell = value;
-	return option != OPT_CELL || name_valid_node(slice_str(value));
+	if (option == OPT_LOST_CELL) {
+		if (q->lost.count == CELLS_MAX)
+			return false;
+		q->lost.names[q->lost.count++] = value;
+	}
+	return !value || name_valid_node(slice_str(value));
 }
 
 static bool take_option(void *arg, int option, const char *value)
@@ -1082,6 +1107,7 @@ static bool take_option(void *arg, int option, const char *value)
 	case OPT_HOMES:
 	case OPT_ONCE:
 	case OPT_CELL:
+	case OPT_LOST_CELL:
 		return take_of_cells(q, option, value);
 	case OPT_HTTP:
 		q->http = a->keeps = true;

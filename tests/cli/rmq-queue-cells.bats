@@ -585,6 +585,101 @@ jobs.at.a.away	news.#	b"
 	run -66 rmq-queue bind jobs.at.b 'news.#'
 }
 
+# lost QUEUE...: they have moved from a to b, which has lost its disk since.
+lost() {
+	local queue
+	for queue in "$@"; do
+		rmq-queue create "$queue"
+		rmq-queue -q move-cell "$queue" b
+	done
+	end_b
+	rm -rf b
+	begin_b
+}
+
+@test "rmq-queue place-cell: a queue whose cell was wiped lives where it is said, and is made there anew" {
+	cells
+	rmq-queue create one.at.a
+	rmq-queue bind one.at.a 'news.#'
+	lost two.at.a
+	rmq-queue -q move-cell one.at.a b
+	end_b
+	rm -rf b
+	begin_b
+	run -75 rmq-queue cell one.at.a
+	assert_output --partial "cell b, where queue one.at.a has gone, does not know it, as it was wiped or restored: rmq-queue place-cell"
+	run -0 rmq-queue place-cell one.at.a b
+	assert_output "rmq-queue: one.at.a: lives in cell b from now on"
+	rmq-queue create one.at.a
+	rmq-queue bindings -o queue,pattern | awk '$1 == "one.at.a.away" { print "one.at.a", $2 }' |
+		sort -u | xargs -r -n 2 rmq-queue bind
+	rmq-send -S "unix:$PWD/b.sock" -t news.x hello
+	run -0 rmq-recv -1 one.at.a
+	assert_output hello
+	run -0 rmq-queue cell one.at.a
+	assert_output b
+	rmq-queue -q place-cell two.at.a a
+	rmq-send two.at.a x
+	run -0 rmq-queue ls 'two*'
+	assert_output "two.at.a	1	0	0	2	0	a"
+	rmq-queue -q move-cell two.at.a b
+	run -0 rmq-queue cell two.at.a
+	assert_output b
+}
+
+@test "rmq-queue place-cell: a home that was restored and its queue, which went on elsewhere, are brought together" {
+	cells
+	rmq-send one.at.a old
+	kill "$A_PID"
+	wait "$A_PID"
+	cp -r a backup
+	start_queue a --cells "$LIST" --cell a
+	A_PID=$QUEUE_PID
+	rmq-queue -q move-cell one.at.a b
+	rmq-send one.at.a new
+	kill "$A_PID"
+	wait "$A_PID"
+	rm -rf a
+	cp -r backup a
+	start_queue a --cells "$LIST" --cell a
+	run -73 rmq-queue place-cell one.at.a b
+	assert_output "rmq-queue: one.at.a: cell a has such a queue: see Cells in rmq(7)"
+	local A=unix:$PWD/a.sock
+	rmq-queue create one.old.at.a
+	rmq-queue move -S "$A" one.at.a one.old.at.a
+	rmq-queue rm -S "$A" one.at.a
+	rmq-queue -q place-cell one.at.a b
+	rmq-queue -q move-cell one.old.at.a b
+	rmq-queue move one.old.at.a one.at.a
+	rmq-queue rm one.old.at.a
+	run -0 rmq-queue ls
+	assert_output "one.at.a	3	0	0	12	0	b"
+	run -0 rmq-recv -n 3 one.at.a
+	assert_output "old
+new
+old"
+}
+
+@test "rmq-queue place-cell: a cell that does not answer keeps it from being done, unless it is said to be lost" {
+	cells
+	lost one.at.a
+	LIST="$LIST;c=unix:$PWD/c.sock"
+	export RMQ_SERVERS=$LIST
+	run -69 rmq-queue --timeout 300ms place-cell one.at.a b
+	assert_output --partial "rmq-queue: one.at.a: cell c: no daemon answers at $PWD/c.sock"
+	assert_output --partial "; if its data is lost for good: --lost and its name"
+	run -64 rmq-queue place-cell --lost b one.at.a b
+	assert_output "rmq-queue: one.at.a: cell b is lost, and the queue cannot live there"
+	run -64 rmq-queue place-cell --lost a one.at.a b
+	assert_output --partial "rmq-queue: one.at.a: it is at home in cell a"
+	run -64 rmq-queue place-cell --lost d one.at.a b
+	assert_output --partial "there is no cell 'd'"
+	run -64 rmq-queue place-cell one.at.a d
+	run -0 rmq-queue -q place-cell --lost c one.at.a b
+	run -0 rmq-queue cell one.at.a
+	assert_output b
+}
+
 @test "rmq-journal: dump shows no token that opens a copy of a queue" {
 	cells
 	rmq-send one.at.a x

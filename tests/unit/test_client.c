@@ -2369,6 +2369,38 @@ static void without_waiting_a_circle_ends_who_asks(void **state)
 	assert_circle(fatal_text, "b", "a");
 }
 
+static void a_cell_that_has_forgotten_what_came_to_it_is_named(void **state)
+{
+	uint64_t now = 5;
+	(void)state;
+	features = WIRE_FEATURE_CELLS;
+	setup_config(&(struct client_config){.servers = 1,
+	    .window = 16,
+	    .timeout_ms = CLIENT_FOREVER,
+	    .seed = 7,
+	    .no_wait = true});
+	client_bindings(client, NOW(5), slice_str("q"));
+	begin(5);
+	for (int i = 0; story[0] == 0; i++) {
+		bool there = i % 2 == 0;
+		assert_true(i < 12);
+		expect_frames(now, there ? "BINDINGS " : "CAME BINDINGS ");
+		moved(now, "q", there ? "b" : "a", there ? "0123456789abcdef" : "");
+		if (story[0] != 0)
+			break;
+		expect_frames(now, "BYE ");
+		client_disconnected(client, NOW(now));
+		now += client_due_ms(client, NOW(now));
+		connect_to_cell(now, there ? "b" : "a");
+		expect_frames(now, "HELLO(0,0) ");
+		welcome(now, 12, 0);
+	}
+	assert_story("fatal 33; ");
+	assert_string_equal(fatal_text,
+	    "cell b, where queue q has gone, does not know it, as it was wiped or restored: "
+	    "rmq-queue place-cell, see Cells in rmq(7)");
+}
+
 static void who_gets_on_may_go_to_and_fro(void **state)
 {
 	uint64_t now = 5;
@@ -2735,6 +2767,7 @@ static const struct CMUnitTest tests[] = {T(sends_wait_for_welcome_and_are_numbe
     T(a_cell_that_is_down_is_what_it_waits_for),
     T(without_waiting_a_circle_refuses_what_goes_round),
     T(without_waiting_a_circle_ends_who_asks),
+    T(a_cell_that_has_forgotten_what_came_to_it_is_named),
     T(a_list_that_names_cells_otherwise_is_told_from_one_that_differs),
     T(who_gets_on_may_go_to_and_fro), T(who_follows_a_queue_that_moves_is_in_no_circle),
     T(subscriptions_in_two_cells_go_to_and_fro_slowly),

@@ -1,4 +1,4 @@
-/* Two queue cores, each against a journal in memory, for tests of cells. */
+/* Two queue cores, or WORLDS, each against a journal in memory, for tests of cells. */
 #ifndef RMQ_TESTS_TWO_CELLS_H
 #define RMQ_TESTS_TWO_CELLS_H
 
@@ -14,6 +14,9 @@
 #include "core/wire/journal_wire.h"
 #include "memory_log.h"
 
+#ifndef WORLDS
+#define WORLDS 2
+#endif
 #define RECORDS_MAX 6000
 #define OUT_MAX	    (4u << 20)
 #define LINES	    80
@@ -36,7 +39,7 @@ static struct world {
 		size_t out_len;
 		bool closed;
 	} line[LINES];	  /* by number of the connection */
-} worlds[2], *w;	  /* w: the one that is spoken to */
+} worlds[WORLDS], *w;	  /* w: the one that is spoken to */
 static uint64_t conn = 1; /* … over this connection */
 static uint64_t wall_ms;
 
@@ -302,7 +305,7 @@ static int setup(void **state)
 	memset(worlds, 0, sizeof(worlds));
 	wall_ms = 1000000;
 	conn = 1;
-	for (w = X; w <= Y; w++) {
+	for (w = X; w < worlds + WORLDS; w++) {
 		w->journaled = (struct memory_log){w->log, &w->last};
 		/* Each counts the time of its leases for itself. */
 		w->lease_ms = w == X ? 500000 : 1000;
@@ -317,7 +320,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	for (w = X; w <= Y; w++) {
+	for (w = X; w < worlds + WORLDS; w++) {
 		broker_free(w->broker);
 		for (uint64_t i = 1; i <= w->appended; i++)
 			free(w->log[i].payload);
@@ -331,7 +334,7 @@ static void pass(uint64_t ms)
 {
 	struct world *before = w;
 	wall_ms += ms;
-	for (w = X; w <= Y; w++) {
+	for (w = X; w < worlds + WORLDS; w++) {
 		w->lease_ms += ms;
 		run();
 	}

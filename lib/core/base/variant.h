@@ -355,6 +355,14 @@
 	    "it_waits_until_nothing_is_leased") \
 	X(MOVER_UNBOUND, "a mover relies on what is bound at the other cell", \
 	    "what_it_is_bound_to_is_bound_for_it_there_before_it_goes") \
+	X(OPEN_CHANGED, "a copy is opened though its cell leads elsewhere than was read", \
+	    "of_two_at_once_one_decides_also_where_it_is_at_home") \
+	X(PLACER_UNASKED, "a queue is placed though another cell has it", \
+	    "what_another_cell_has_is_not_left_behind") \
+	X(PLACER_UNLOOKED, "a queue is placed though it was made elsewhere meanwhile", \
+	    "what_is_made_meanwhile_is_not_lost") \
+	X(PLACER_UNREAD, "a queue is placed though its home was led elsewhere meanwhile", \
+	    "of_two_at_once_one_decides") \
 	X(GONE_LEASED, "a queue is let go while messages of it are leased", \
 	    "what_is_leased_or_was_made_since_does_not_go") \
 	X(HOLD_SHARED, "two hold a queue at once", "one_connection_alone_moves_a_queue") \

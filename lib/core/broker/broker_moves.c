@@ -749,11 +749,40 @@ static const struct copy *copy_of(const struct broker *b, struct slice base, str
 	return c;
 }
 
-static enum rmq_error open_it(struct broker *b, struct conn *c, const struct wire_move_in *m)
+/* It has been here before anybody told of places: from now on that is so whatever its home. */
+static enum rmq_error stay(
+    struct broker *b, struct conn *c, const struct wire_move_in *m, char text[TEXT_MAX + 1])
+{
+	enum rmq_error err = may_write(b, m->queue, text);
+	if (err)
+		return err;
+	broker_name_owner(b, c->session);
+	broker_reserve(b, MOVE_ROOM);
+	broker_emit_placed(b, &(struct event_placed){PLACE_HERE, m->queue, slice_of("", 0),
+				  slice_of("", 0), NO_TAGS});
+	broker_taken(b, c, m->n);
+	return RMQ_E_OK;
+}
+
+/* Whether its place is what OPEN is to find. */
+static bool is_as_read(const struct place *p, const struct wire_move_in *m)
+{
+	struct slice was;
+	if (!tags_find(m->tags, MOVE_IN_TAG_WAS, &was))
+		return true;
+	return p && p->state == PLACE_AWAY &&
+	       (slice_eq(place_token(p), was) || RMQ_VARIANT(OPEN_CHANGED));
+}
+
+static enum rmq_error open_it(
+    struct broker *b, struct conn *c, const struct wire_move_in *m, char text[TEXT_MAX + 1])
 {
 	const struct place *p = places_find(&b->places, m->queue);
 	const struct copy *copy = copy_of(b, m->queue, m->token);
+	struct unit is = unit_of(b, m->queue, NO_TAGS);
 	uint8_t token[CELL_TOKEN_SIZE];
+	if (!is_as_read(p, m))
+		return RMQ_E_STALE;
 	/* Who was told of it has opened it. */
 	if (!copy && p && p->state == PLACE_HERE) {
 		broker_taken(b, c, m->n);
@@ -764,7 +793,7 @@ static enum rmq_error open_it(struct broker *b, struct conn *c, const struct wir
 		return RMQ_E_ELSEWHERE;
 	}
 	if (!copy)
-		return RMQ_E_STALE;
+		return is.queue[0] || is.queue[1] ? stay(b, c, m, text) : RMQ_E_STALE;
 	memcpy(token, copy->token, sizeof(token));
 	return open_copy(b, m->queue, slice_of(token, sizeof(token)), c, m->n);
 }
@@ -789,7 +818,7 @@ void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in 
 			drop_copy(b, m->queue, slice_of(copy->token, CELL_TOKEN_SIZE));
 		break;
 	case MOVE_IN_OPEN:
-		err = open_it(b, c, m);
+		err = open_it(b, c, m, text);
 		break;
 	default:
 		err = RMQ_E_VERSION;

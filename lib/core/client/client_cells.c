@@ -171,6 +171,22 @@ const char *client_cells_circle(const struct client *c, struct mono_time *since)
 	return r->why;
 }
 
+/*
+ * A token leads to a cell that knows, for good, that the queue came or where it went on.  One that leads to its home
+ * instead has forgotten that.
+ */
+static void note_lost(struct roam *r, struct slice here)
+{
+	struct slice queue = slice_of(r->next.queue, r->next.queue_len);
+	if (r->circle == 0)
+		r->lost_len = 0;
+	if (r->at.token_len == 0 || r->next.token_len > 0 ||
+	    !same_unit(slice_of(r->at.queue, r->at.queue_len), cells_base(queue)))
+		return;
+	memcpy(r->lost, here.data, here.len);
+	r->lost_len = here.len;
+}
+
 /* From the cell that it is in. */
 static void say_circle(struct client *c)
 {
@@ -178,6 +194,14 @@ static void say_circle(struct client *c)
 	struct slice here = client_cell(c), met = slice_of(r->met, r->met_len);
 	struct slice queue = slice_of(r->next.queue, r->next.queue_len);
 	bool misled = met.len > 0 && !slice_eq(here, met);
+	if (!misled)
+		note_lost(r, here);
+	if (!misled && r->lost_len > 0) {
+		snprintf(r->why, sizeof(r->why),
+		    "cell %.*s, where queue %.*s has gone, does not know it, as it was wiped or restored: rmq-queue place-cell, see Cells in rmq(7)",
+		    (int)r->lost_len, r->lost, (int)queue.len, (const char *)queue.data);
+		return;
+	}
 	int len = snprintf(r->why, sizeof(r->why),
 	    "cells send it from one to the other for queue %.*s, now from %.*s to %.*s: ",
 	    (int)queue.len, (const char *)queue.data, (int)(misled ? met : here).len,

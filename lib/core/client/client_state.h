@@ -130,6 +130,9 @@ struct roam {
 	uint32_t hops;	 /* since a daemon did something for it */
 	uint32_t circle; /* … or told that the queue is there: hops without a new token */
 	struct mono_time circling; /* since the first of these */
+	char lost
+	    [RAFT_NAME_MAX]; /* … and the cell that knows nothing of a queue that has gone there */
+	size_t lost_len;
 	/* Which cells led it there, and for which queue: names of the longest, and a text. */
 	char why[NAME_FULL_MAX + 4 * RAFT_NAME_MAX + 192];
 };

@@ -235,9 +235,11 @@ enum move_out {
 	F(tags, tags)
 /*
  * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees.  DROP: it is dropped.  OPEN: it
- * is the queue from now on, and the others are dropped.
+ * is the queue from now on, and the others are dropped; with MOVE_IN_TAG_WAS only if the place here is still AWAY
+ * with that token.
  */
 enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
+#define MOVE_IN_TAG_WAS 2
 #define WIRE_MOVE_IN(F) \
 	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, token) F(tags, tags)
 #define CELL_TOKEN_SIZE 16
@@ -895,6 +897,7 @@ static inline uint64_t wire_listed_dropped(struct slice tags, unsigned why)
 	X(ARRIVE, PEEKED_TAG_EXPIRE, expire) \
 	X(ARRIVE, PEEKED_TAG_LEFT, left) \
 	X(MOVE_OUT, MOVE_OUT_TAG_WAS, was) \
+	X(MOVE_IN, MOVE_IN_TAG_WAS, was) \
 	X(MOVED, MOVED_TAG_SERVERS, servers) \
 	X(PLACE_IS, PLACE_IS_TAG_COPIES, copies) \
 	X(CELLS_ARE, CELLS_ARE_TAG_COPIES, copies) \
