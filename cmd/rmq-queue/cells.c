@@ -551,6 +551,11 @@ static enum rmq_error ask_places(struct admin *a, const char *what)
 	return admin_places(a);
 }
 
+enum rmq_error cells_places(struct cells_asked *c)
+{
+	return each(c, NULL, ask_places);
+}
+
 enum rmq_error cells_list(
     struct cells_asked *c, enum cells_listed what, struct table *table, struct text *out)
 {
@@ -561,7 +566,7 @@ enum rmq_error cells_list(
 					: what == LISTED_WAYS ? on_way
 							      : on_copies;
 		c->main->arg = &to;
-		err = each(c, NULL, ask_places);
+		err = cells_places(c);
 	} else {
 		err = list_cells(c, table, out);
 	}

@@ -47,6 +47,9 @@ enum rmq_error cells_rows(struct cells_asked *c, const char *glob)
 enum rmq_error cells_bindings(struct cells_asked *c, const char *queue)
     __attribute__((warn_unused_result));
 
+/* The same of all places, by main->row_of_place. */
+enum rmq_error cells_places(struct cells_asked *c) __attribute__((warn_unused_result));
+
 /* After rows of all queues: says in which cells nobody takes what is for others. */
 #define UNTAKEN_MS 5000 /* a forwarder that begins anew is there by then */
 void cells_say_untaken(const struct cells_asked *c);

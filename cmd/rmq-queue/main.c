@@ -16,6 +16,7 @@
 #include "core/base/name.h"
 #include "core/base/topic.h"
 #include "core/base/units.h"
+#include "lost.h"
 #include "metrics.h"
 #include "move_cell.h"
 #include "place_cell.h"
@@ -61,6 +62,7 @@ enum {
 	OPT_HOMES,
 	OPT_ONCE,
 	OPT_CELL,
+	OPT_LOST,
 	OPT_LOST_CELL
 };
 
@@ -85,6 +87,7 @@ struct request {
 	bool moved; /* cells */
 	bool ways;
 	bool copies;
+	bool are_lost;
 	bool homes;
 	bool once;		/* forward */
 	const char *cell;	/* … in this one */
@@ -130,6 +133,8 @@ static const struct option_row cell_rows[] = {
     {OPT_WAYS, "ways", NULL, NULL, NULL,
 	"list which cell leads to which for queues that moved"},
     {OPT_COPIES, "copies", NULL, NULL, NULL, "list copies of queues that have not come whole"},
+    {OPT_LOST, "lost", NULL, NULL, NULL,
+	"list queues that are not found as cells were wiped or restored, for place-cell"},
     {OPT_HOMES, "homes", NULL, NULL, NULL,
 	"list queues that would live elsewhere by LIST, and where"},
     OUTPUT_ROWS(CELLS_COLUMNS ",home,untaken"), {0}};
@@ -693,6 +698,8 @@ static enum rmq_error open_cells_table(struct admin *a, struct request *q)
 		return open_table_of(a, q, &columns_of_ways, WAYS_COLUMNS);
 	if (q->copies)
 		return open_table_of(a, q, &columns_of_copies, COPIES_COLUMNS);
+	if (q->are_lost)
+		return open_table_of(a, q, &columns_of_lost, LOST_COLUMNS);
 	return open_table_of(a, q, &columns_of_cells, CELLS_COLUMNS);
 }
 
@@ -703,9 +710,9 @@ static enum rmq_error run_cells(struct admin *a, struct request *q)
 				 : q->ways   ? LISTED_WAYS
 				 : q->copies ? LISTED_COPIES
 					     : LISTED_CELLS;
-	if (q->moved + q->ways + q->copies + q->homes > 1)
-		return admin_fail(
-		    a, RMQ_E_USAGE, "--moved, --ways, --copies and --homes exclude each other");
+	if (q->moved + q->ways + q->copies + q->are_lost + q->homes > 1)
+		return admin_fail(a, RMQ_E_USAGE,
+		    "--moved, --ways, --copies, --lost and --homes exclude each other");
 	if (!q->homes && q->words_count > 0)
 		return admin_fail(a, RMQ_E_USAGE, "LIST goes with --homes");
 	if (q->homes && (a->fields || a->json))
@@ -719,6 +726,8 @@ static enum rmq_error run_cells(struct admin *a, struct request *q)
 		err = cells_meet(&q->cells, CLIENT_FOREVER);
 	if (!err && q->homes)
 		err = cells_homes(&q->cells, q->words_count > 0 ? q->words[0] : NULL);
+	else if (!err && q->are_lost)
+		err = lost_list(&q->cells, &q->table, &out);
 	else if (!err)
 		err = cells_list(&q->cells, what, &q->table, &out);
 	print_text(&out);
@@ -1035,6 +1044,7 @@ static bool take_of_cells(struct request *q, int option, const char *value)
 	q->moved |= option == OPT_MOVED;
 	q->ways |= option == OPT_WAYS;
 	q->copies |= option == OPT_COPIES;
+	q->are_lost |= option == OPT_LOST;
 	q->homes |= option == OPT_HOMES;
 	q->once |= option == OPT_ONCE;
 	if (option == OPT_CELL)
@@ -1104,6 +1114,7 @@ static bool take_option(void *arg, int option, const char *value)
 	case OPT_MOVED:
 	case OPT_WAYS:
 	case OPT_COPIES:
+	case OPT_LOST:
 	case OPT_HOMES:
 	case OPT_ONCE:
 	case OPT_CELL:

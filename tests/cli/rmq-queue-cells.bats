@@ -660,6 +660,31 @@ new
 old"
 }
 
+@test "rmq-queue cells --lost: what nobody finds, for place-cell; a home that was wiped is mended, too" {
+	cells
+	rmq-send stays.at.a x
+	rmq-send moved.at.b x
+	rmq-queue -q move-cell moved.at.b a
+	run -0 rmq-queue cells --lost
+	assert_output ""
+	lost one.at.a two.at.a
+	run -0 rmq-queue cells --lost
+	assert_output "moved.at.b	a
+one.at.a	b
+two.at.a	b"
+	rmq-queue cells --lost | xargs -r -n 2 rmq-queue -q place-cell
+	run -0 rmq-queue cells --lost
+	assert_output ""
+	run -0 rmq-queue cell one.at.a
+	assert_output b
+	run -0 rmq-recv -1 moved.at.b
+	assert_output x
+	end_b
+	run -75 --separate-stderr rmq-queue --timeout 300ms cells --lost
+	assert_output ""
+	run -64 rmq-queue cells --lost --moved
+}
+
 @test "rmq-queue place-cell: a cell that does not answer keeps it from being done, unless it is said to be lost" {
 	cells
 	lost one.at.a

@@ -1,0 +1,18 @@
+/* rmq-queue cells --lost: queues that nobody finds, as cells were wiped or restored, by what all cells say of them. */
+#ifndef RMQ_QUEUE_LOST_H
+#define RMQ_QUEUE_LOST_H
+
+#include "cells.h"
+
+extern const struct table_columns columns_of_lost;
+#define LOST_COLUMNS "queue,cell"
+
+/*
+ * Puts a row for each queue that who begins at its home does not find where it lives, and the cell in which place-cell
+ * is to say that it does: the one that has it, or else the one that does not know it any more.  What depends on
+ * a cell that is down is left out.
+ */
+enum rmq_error lost_list(struct cells_asked *c, struct table *table, struct text *out)
+    __attribute__((warn_unused_result));
+
+#endif
