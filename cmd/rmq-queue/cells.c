@@ -7,6 +7,7 @@
 
 #include "core/base/name.h"
 #include "core/base/units.h"
+#include "lost.h"
 #include "sys/process/clock.h"
 #include "sys/process/signals.h"
 
@@ -645,6 +646,8 @@ enum rmq_error cells_homes(struct cells_asked *c, const char *list)
 	/* The only one has a name, too, if the daemon says so. */
 	a->cell = slice_str(a->self);
 	enum rmq_error err = cells_rows(c, "*");
+	if (!err)
+		err = lost_homes(c, h.by);
 	text_deinit(&h.stack);
 	free(by);
 	return err;

@@ -158,23 +158,72 @@ static void list_one(
 	table_row(table, out, &row);
 }
 
+/* Whether a cell has the queue that it says it has. */
+static bool is_made(struct losses *l, const struct said *s, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (s[i].state == PLACE_HERE && exists(l, s[i].cell, l->names.data + s->name))
+			return true;
+	return false;
+}
+
+static void home_of(
+    struct losses *l, const struct said *s, size_t count, const struct cells *by)
+{
+	const char *name = l->names.data + s->name;
+	uint32_t home = cells_home(by, slice_str(name));
+	if (home == CELLS_NONE)
+		return;
+	struct slice cell = cells_name(by, home);
+	if (!says(s, count, cells_find(l->cells->list, cell)) && !is_made(l, s, count))
+		printf("%s\t%.*s\n", name, (int)cell.len, (const char *)cell.data);
+}
+
+/* What all say, by name. */
+static enum rmq_error gather(struct losses *l)
+{
+	struct admin *a = l->cells->main;
+	a->row_of_place = on_place;
+	a->arg = l;
+	enum rmq_error err = l->cells->admins ? cells_places(l->cells) : RMQ_E_OK;
+	if (!err && l->full)
+		err = admin_fail(a, RMQ_E_LIMIT, "out of memory");
+	if (!err && l->count > 0)
+		qsort_r(l->said, l->count, sizeof(*l->said), compare, l);
+	return err;
+}
+
+/* How many of them, from the first one on, are of the same name. */
+static size_t same(struct losses *l, size_t first)
+{
+	size_t next = first + 1;
+	while (next < l->count && compare(&l->said[first], &l->said[next], l) == 0)
+		next++;
+	return next - first;
+}
+
 enum rmq_error lost_list(struct cells_asked *c, struct table *table, struct text *out)
 {
 	struct losses l = {.cells = c};
-	c->main->row_of_place = on_place;
-	c->main->arg = &l;
-	enum rmq_error err = c->admins ? cells_places(c) : RMQ_E_OK;
-	if (!err && l.full)
-		err = admin_fail(c->main, RMQ_E_LIMIT, "out of memory");
-	if (!err && l.count > 0)
-		qsort_r(l.said, l.count, sizeof(*l.said), compare, &l);
-	for (size_t i = 0, next; !err && i < l.count; i = next) {
-		for (next = i + 1;
-		     next < l.count && compare(&l.said[i], &l.said[next], &l) == 0; next++)
-			;
-		list_one(&l, &l.said[i], next - i, table, out);
+	enum rmq_error err = gather(&l);
+	for (size_t i = 0, n; !err && i < l.count; i += n) {
+		n = same(&l, i);
+		list_one(&l, &l.said[i], n, table, out);
 	}
 	table_end(table, out);
+	text_deinit(&l.names);
+	free(l.said);
+	return err;
+}
+
+enum rmq_error lost_homes(struct cells_asked *c, const struct cells *by)
+{
+	struct losses l = {.cells = c};
+	enum rmq_error err = gather(&l);
+	for (size_t i = 0, n; !err && i < l.count; i += n) {
+		n = same(&l, i);
+		home_of(&l, &l.said[i], n, by);
+	}
 	text_deinit(&l.names);
 	free(l.said);
 	return err;

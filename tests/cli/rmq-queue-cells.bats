@@ -352,7 +352,7 @@ jobs.at.a	b	c"
 	run -0 rmq-queue cells --ways -j
 	assert_line '{"queue":"jobs.at.a","cell":"a","to":"c"}'
 	run -64 rmq-queue cells --ways --moved
-	assert_output "rmq-queue: --moved, --ways, --copies and --homes exclude each other"
+	assert_output "rmq-queue: --moved, --ways, --copies, --lost and --homes exclude each other"
 	without_b
 	run -0 rmq-queue cell jobs.at.a
 	assert_output c
@@ -484,7 +484,7 @@ new.at.a	b	0	0"
 	run -64 rmq-queue drop-copy new.at.a c
 	assert_output "rmq-queue: new.at.a: there is no cell 'c': rmq-queue cells lists them"
 	run -64 rmq-queue cells --copies --ways
-	assert_output "rmq-queue: --moved, --ways, --copies and --homes exclude each other"
+	assert_output "rmq-queue: --moved, --ways, --copies, --lost and --homes exclude each other"
 	run -0 rmq-recv -1 jobs.at.a
 	assert_output x
 }
@@ -683,6 +683,22 @@ two.at.a	b"
 	run -75 --separate-stderr rmq-queue --timeout 300ms cells --lost
 	assert_output ""
 	run -64 rmq-queue cells --lost --moved
+}
+
+@test "rmq-queue cells --homes: names that have moved and have no queue, too" {
+	cells
+	rmq-queue -q move-cell not.yet.at.a b
+	rmq-queue create gone.at.a
+	rmq-queue -q move-cell gone.at.a b
+	rmq-queue rm gone.at.a
+	rmq-queue create there.at.a
+	rmq-queue -q move-cell there.at.a b
+	run -0 rmq-queue cells --homes "c=-"
+	assert_output "there.at.a	c
+gone.at.a	c
+not.yet.at.a	c"
+	run -0 rmq-queue cells --homes
+	assert_output "there.at.a	a"
 }
 
 @test "rmq-queue place-cell: a cell that does not answer keeps it from being done, unless it is said to be lost" {
