@@ -89,6 +89,7 @@ static void note_namesake(const struct inlet *i, const struct raft_member *joine
 	snprintf(c->peers.namesake.from, sizeof(c->peers.namesake.from), "%s",
 	    link_conn_address(i->conn));
 	c->peers.namesake.of = is->id;
+	memcpy(c->peers.namesake.key, joiner->key, RAFT_KEY_SIZE);
 	c->peers.namesake.asked_ms = cluster_now(c);
 	cluster_changed(c);
 }

@@ -61,6 +61,7 @@ struct peers {
 		char name[RAFT_NAME_MAX + 1]; /* "": nobody has */
 		char from[SOCKET_ADDRESS_TEXT_SIZE];
 		struct raft_id of; /* the member that had it */
+		uint8_t key[RAFT_KEY_SIZE];
 		uint64_t asked_ms;
 	} namesake;
 };

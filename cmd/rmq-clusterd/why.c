@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/host/commands.h"
 #include "node.h"
 #include "state.h"
 
@@ -77,8 +78,8 @@ static void look_at_gate(const struct cluster *c, struct why_seen *s)
 	s->min_role = lack.role;
 }
 
-/* Until the member is another one: then it is decided. */
-static void look_at_namesake(const struct cluster *c, struct why_seen *s)
+/* Until the member is another one: then it is decided.  text[TEXT_MAX + 1] */
+static void look_at_namesake(const struct cluster *c, struct why_seen *s, char *text)
 {
 	const char *name = c->peers.namesake.name;
 	const struct raft_member *m =
@@ -89,13 +90,20 @@ static void look_at_namesake(const struct cluster *c, struct why_seen *s)
 		return;
 	s->namesake = name;
 	s->namesake_from = c->peers.namesake.from;
+	struct raft_member joiner = *m;
+	memcpy(joiner.key, c->peers.namesake.key, RAFT_KEY_SIZE);
+	const struct raft_member *keyed = raft_config_find_key(s->config, joiner.key);
+	if (!keyed || keyed == m)
+		return;
+	commands_unadmitted(s->config, &joiner, text);
+	s->namesake_key = text;
 }
 
 void why_look(const struct cluster *c, struct why *w)
 {
 	const struct health *h = &c->watchdog.health;
 	const struct watchdog *dog = &c->watchdog;
-	char address[RAFT_ADDRESS_MAX + 1];
+	char address[RAFT_ADDRESS_MAX + 1], keyed[TEXT_MAX + 1];
 	uint64_t index, bad = 0;
 	struct why_seen s = {.name = c->config.name,
 	    .address = address,
@@ -146,6 +154,6 @@ void why_look(const struct cluster *c, struct why *w)
 	look_at_gate(c, &s);
 	if (c->peers.back[0] && cluster_now(c) - c->peers.back_ms < AGAIN_MS)
 		s.back = c->peers.back;
-	look_at_namesake(c, &s);
+	look_at_namesake(c, &s, keyed);
 	why_make(w, &s);
 }

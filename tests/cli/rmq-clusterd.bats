@@ -163,6 +163,27 @@ logged() {
 	[ ! -e queue.sock ]
 }
 
+# why_says TEXT
+why_says() {
+	asks why | grep -qF -- "$1"
+}
+
+@test "clusterd: who asks to be let in under another name than its key was admitted is told alike on both sides" {
+	settings
+	node
+	asks init
+	rmq-keygen n2.key >n2.pub
+	asks admit n2 "$(cut -d' ' -f1 n2.pub)"
+	asks admit n3 "$(rmq-keygen n3.key | cut -d' ' -f1)"
+	echo "$(rmq-keygen -y n1.key | cut -d' ' -f1) n1" >known
+	rmq-clusterd -c n1.conf --name n3 --key n2.key -d n3 --init --listen "127.0.0.1:$((PORT + 1))" \
+		--seeds "n1@127.0.0.1:$PORT" --known-nodes known --control joiner.sock >>joiner 2>&1 3>&- </dev/null &
+	STARTED+=($!)
+	local advice="the key was admitted as n2: rmq-cluster leave n2, and then admit it as n3"
+	wait_until 20 why_says "asks to be let in as n3: $advice"
+	rmq-cluster why -S unix:joiner.sock | grep -F "leave n2, and then admit it as n3"
+}
+
 # signalled SIGNAL COMMAND…: it comes as the daemon has made the file of its socket, and before anybody can
 # connect there.
 signalled() {

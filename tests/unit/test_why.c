@@ -342,6 +342,13 @@ static void who_asks_under_a_name_that_is_taken_is_named(void **state)
 	    "rmq-cluster replace n3, with the key of the new one"));
 	seen.namesake = "n1";
 	assert_non_null(strstr(lines(), "n1 runs, and another node"));
+	/* Its key says more than its name: the advice is that which the other node is given. */
+	seen.namesake_key =
+	    "the key was admitted as n9: rmq-cluster leave n9, and then admit it as n1";
+	assert_non_null(strstr(lines(),
+	    "another node, at 192.0.2.9:4000, asks to be let in as n1: the key was admitted as n9: "
+	    "rmq-cluster leave n9, and then admit it as n1"));
+	assert_null(strstr(lines(), "rmq-cluster replace"));
 }
 
 static void a_queue_daemon_that_is_not_ready_says_how_far_it_is(void **state)

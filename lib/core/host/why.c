@@ -455,7 +455,11 @@ static void namesake(struct why *w, const struct why_seen *s)
 
 	if (!name || !s->member)
 		return;
-	if (runs(s, name))
+	if (s->namesake_key)
+		say(w, CONTROL_REASON_DOWN,
+		    "another node, at %.60s, asks to be let in as %.40s: %.140s",
+		    s->namesake_from, name, s->namesake_key);
+	else if (runs(s, name))
 		say(w, CONTROL_REASON_DOWN,
 		    "%.63s runs, and another node, at %.60s, asks to be let in as %.63s: give that one "
 		    "its own name and key (rmq-keygen)",

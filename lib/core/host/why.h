@@ -91,6 +91,7 @@ struct why_seen {
 	const char
 	    *namesake; /* who asks to be let in, and has the name of a member; NULL: nobody */
 	const char *namesake_from; /* its address */
+	const char *namesake_key;  /* what to do where its key goes with another name */
 	struct why_database database;
 	unsigned count;
 	struct why_other others[MEMBERS_LINKS_MAX];
