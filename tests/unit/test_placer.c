@@ -11,7 +11,7 @@
 #define LINE_P 2 /* … and, of one person after the other, of those who say where it lives */
 #define IN_X   "q.at.x"
 #define NOW    ((struct mono_time){wall_ms})
-#define ROUNDS 60 /* more than any placing takes */
+#define ROUNDS 90 /* more than any placing takes */
 
 static struct cells list;
 
@@ -409,6 +409,31 @@ static void what_is_made_meanwhile_is_not_lost(void **state)
 	(void)state;
 }
 
+/* From a cell that is still to be asked to one that was. */
+static void what_moves_while_all_are_asked_is_seen(void **state)
+{
+	(void)state;
+	for (unsigned when = 0; when < ROUNDS; when++) {
+		bool has_moved = false;
+		wipe(X), wipe(Y), wipe(Z);
+		sent(X);
+		moved(X, Z, T1);
+		assert_true(sent(Z));
+		struct person *p = placing(0, 0, CELLS_NONE);
+		for (unsigned i = 0; i < ROUNDS; i++) {
+			if (i == when) {
+				moved(Z, Y, T2);
+				has_moved = sent(Y);
+			}
+			if (!turn(p))
+				break;
+		}
+		assert_int_equal(placer_state(p->placer), PLACER_FAILED);
+		assert_leads(has_moved ? "z-y" : "zx-");
+		leave(p);
+	}
+}
+
 /* In turns, of which the second one has some more than the first one at first. */
 static void two_at_once(uint32_t a, uint32_t b)
 {
@@ -485,6 +510,7 @@ int main(void)
 	    TEST(a_lost_cell_is_not_asked),
 	    TEST(a_queue_that_moves_is_not_placed),
 	    TEST(what_is_made_meanwhile_is_not_lost),
+	    TEST(what_moves_while_all_are_asked_is_seen),
 	    TEST(of_two_at_once_one_decides),
 	    TEST(of_two_at_once_one_decides_also_where_it_is_at_home),
 	    TEST(done_again_it_goes_on),

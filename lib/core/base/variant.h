@@ -359,6 +359,8 @@
 	    "of_two_at_once_one_decides_also_where_it_is_at_home") \
 	X(PLACER_UNASKED, "a queue is placed though another cell has it", \
 	    "what_another_cell_has_is_not_left_behind") \
+	X(PLACER_ONCE, "a queue is placed by what cells said one after the other", \
+	    "what_moves_while_all_are_asked_is_seen") \
 	X(PLACER_UNLOOKED, "a queue is placed though it was made elsewhere meanwhile", \
 	    "what_is_made_meanwhile_is_not_lost") \
 	X(PLACER_UNREAD, "a queue is placed though its home was led elsewhere meanwhile", \

@@ -8,8 +8,9 @@
 #include "core/base/name.h"
 #include "core/base/variant.h"
 
-#define UNITS	  2 /* the queue, and its dead letters */
-#define QUESTIONS 3 /* to each cell: which copies, and whether it has either of these */
+#define UNITS	   2 /* the queue, and its dead letters */
+#define ROUNDS_MAX 8 /* of asking all, until they say twice the same */
+#define QUESTIONS  3 /* to each cell: which copies, and whether it has either of these */
 
 enum step {
 	ENDED,
@@ -33,8 +34,19 @@ enum says {
 	SAYS_ELSEWHERE /* it is at home elsewhere, and nothing else is known */
 };
 
+/* An answer of a cell, to be compared with the next one. */
+struct answer {
+	enum says says;
+	bool has[UNITS];
+	bool copies;
+	bool several;
+	uint8_t copy[CELL_TOKEN_SIZE];
+	uint8_t token[CELL_TOKEN_SIZE];
+};
+
 struct seat {
 	struct placer *placer;
+	struct answer before;
 	struct client *client; /* NULL: it is lost */
 	enum says says;
 	bool has[UNITS];
@@ -66,6 +78,8 @@ struct placer {
 	uint32_t at;		   /* the seat that is asked, or told */
 	uint32_t order[CELLS_MAX]; /* those that are not lost, Y last */
 	uint32_t count, k;	   /* … which of them */
+	unsigned round;		   /* of asking all, from 0 on */
+	bool differs;		   /* … a cell said something else than before */
 	unsigned question;
 	unsigned unit; /* … about this one */
 	uint8_t what;  /* … by EXPORT */
@@ -347,10 +361,47 @@ static void leads_nowhere(struct placer *p)
 	    slice_str("the queue is at home there by this list of cells, and not by its own"));
 }
 
+/* What a cell says now, which is kept; whether it is what it said before. */
+static bool says_again(struct seat *s)
+{
+	struct answer is = {.says = s->says, .copies = s->copies, .several = s->several};
+	struct answer *was = &s->before;
+	memcpy(is.has, s->has, sizeof(is.has));
+	if (s->copies)
+		memcpy(is.copy, s->copy, sizeof(is.copy));
+	if (s->says == SAYS_AWAY)
+		memcpy(is.token, s->token, sizeof(is.token));
+	bool same = was->says == is.says && was->has[0] == is.has[0] &&
+		    was->has[1] == is.has[1] && was->copies == is.copies &&
+		    was->several == is.several &&
+		    memcmp(was->copy, is.copy, sizeof(is.copy)) == 0 &&
+		    memcmp(was->token, is.token, sizeof(is.token)) == 0;
+	*was = is;
+	return same;
+}
+
+/*
+ * While one cell after the other is asked the queue may go from one that is still to be asked to one that was.  If all say
+ * twice the same, all said so at one moment between: no place comes back to what it was, as each has a token.
+ */
+static bool another_round(struct placer *p)
+{
+	bool again = p->round == 0 || p->differs;
+	if (!again || RMQ_VARIANT(PLACER_ONCE))
+		return false;
+	p->k = 0;
+	p->differs = false;
+	return true;
+}
+
 static void ask_next(struct placer *p)
 {
 	static const uint8_t what[QUESTIONS] = {WITH_COPY, WITH_SETTINGS, WITH_SETTINGS};
 	p->step = ASKS;
+	if (p->k == p->count && another_round(p) && p->round++ == ROUNDS_MAX) {
+		changed(p, p->home);
+		return;
+	}
 	if (p->k == p->count)
 		judge(p);
 	else
@@ -369,6 +420,7 @@ static void asked(struct placer *p)
 	}
 	if (++p->question == QUESTIONS) {
 		p->question = 0;
+		p->differs |= !says_again(&p->seats[p->at]);
 		p->k++;
 	}
 	ask_next(p);

@@ -6,7 +6,8 @@
  * finds the queue where it lives.  H is the home, Y the cell in which the queue is to live:
  *
  *	H is asked where it leads: if not to itself, with a token that tells this answer from any later one
- *	all are asked whether they have the queue, or a copy of it: if any but Y does, nothing is done
+ *	all are asked whether they have the queue, or a copy of it, until they say twice the same, so that it was so at
+ *	  one moment: if any but Y does, nothing is done
  *	Y OPEN, if the queue lives there; else it BEGINs a copy, or one that it has is taken
  *	each other one that would make the queue for who asks: HOLD, FREEZE, so that it makes none meanwhile
  *	H FOLLOW, which does nothing if it leads elsewhere by now, so that it is asked again; or GONE, if it would make the
