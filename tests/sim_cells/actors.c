@@ -4,6 +4,7 @@
 #include "cell.h"
 #include "checks.h"
 #include "forwarders.h"
+#include "inputs.h"
 #include "lists.h"
 #include "movers.h"
 
@@ -176,13 +177,21 @@ static enum client_verdict on_failed(void *arg, const struct client_command *cmd
 		    (const char *)text.data);
 	a->answered = true;
 	/* What has an id may be stored by another SEND. */
-	bool again = !n->topic && a->w->kinds[n->queue] == QUEUE_IDS;
+	bool again = a->resumes || (!n->topic && a->w->kinds[n->queue] == QUEUE_IDS);
 	for (uint32_t i = 0; i < n->count && n->verb == 0 && !again; i++)
 		checks_refused(a->w, n->items[i].line);
 	if (cmd->type == WIRE_TYPE_SETTLE_SEND)
 		keep_held(a, n);
 	note_free(a, n);
-	return CLIENT_DROP;
+	/* The next process asks how far it has come. */
+	a->fatal |= a->resumes;
+	return a->resumes ? CLIENT_STOP : CLIENT_DROP;
+}
+
+static void on_position(void *arg, uint32_t req, uint64_t at, struct input_sent sent)
+{
+	(void)req;
+	input_placed(((struct actor *)arg)->w, at, sent.first, sent.end);
 }
 
 static void on_sub_failed(void *arg, uint32_t sub, enum rmq_error code, struct slice text)
@@ -310,6 +319,10 @@ static void begin_end(
 	if (w->calm && a->kind == RECEIVER && lists_kind(w) == LISTS_WRONG)
 		list = NULL;
 	end_init(&a->end, w, contact, list, config, host);
+	if (!a->resumes)
+		return;
+	w->input->placed = false;
+	client_position(a->end.client, now(a), world_queue(w, 0), slice_str(INPUT_NAME));
 }
 
 static void start(struct actor *a)
@@ -335,6 +348,7 @@ static void start(struct actor *a)
 	    .peek_end = on_peek_end,
 	    .transferred = on_transferred,
 	    .known = on_known,
+	    .position = on_position,
 	    .fatal = on_fatal,
 	};
 	a->fatal = a->leaving = a->subscribed = a->asking = a->begun = false;
@@ -365,6 +379,10 @@ static void stop(struct actor *a)
 static void restart(struct actor *a)
 {
 	trace("restart", a->number, a->kind, a->leaving, a->fatal);
+	/* What it has sent may come after the next one was told where it begins. */
+	if (a->resumes && a->end.link && prng_chance(&a->w->input->prng, 500))
+		a->end.link->stalled_until =
+		    a->w->boot_ms + prng_range(&a->w->input->prng, 10, 3000);
 	stop(a);
 	start(a);
 }
@@ -388,6 +406,7 @@ void actors_make(struct world *w)
 			  : i < 1 + senders + receivers		 ? RECEIVER
 			  : i < 1 + senders + receivers + movers ? MOVER
 								 : FORWARDER;
+		a->resumes = w->input && i == 1;
 		if (a->kind == FORWARDER)
 			a->cell = w->actors_count - 1 - i;
 		start(a);
@@ -552,10 +571,43 @@ static uint32_t take_again(struct actor *a, struct note *n, uint32_t count)
 	return again;
 }
 
+/* Sends the next records of the input; again, those that the process before may have sent. */
+static void input_step(struct actor *a)
+{
+	struct world *w = a->w;
+	struct input *in = w->input;
+	uint32_t count = (uint32_t)prng_range(&in->prng, 1, 10), n = 0;
+	bool over = w->lines.count >= w->lines_goal;
+	if (!actors_set_up(w) || !in->placed || !client_has_room(a->end.client) ||
+	    (over && in->next == in->count) ||
+	    (!w->calm && !prng_chance(&in->prng, w->weather.pace)))
+		return;
+	struct client_place place = {slice_str(INPUT_NAME), in->next, in->next};
+	struct note *note = note_new(a, 0, 0, count);
+	for (; n < count && (in->next < in->count || !over); n++) {
+		if (in->next == in->count)
+			input_add(in, line_new(a, (uint32_t)prng_range(&in->prng, LINE_MIN, 40),
+					  1, false));
+		note->items[n].line = in->records[in->next++];
+		note->items[n].ended = true; /* it is not a new one */
+	}
+	note->count = n;
+	place.after = in->next;
+	trace("input", a->number, place.before, place.after, 0);
+	client_send_placed(a->end.client, now(a), world_queue(w, 0), &place, 0,
+	    batch(a, note->items, n, 1, false,
+		w->kinds[0] == QUEUE_IDS ? QUEUE_IDS : QUEUE_PLAIN),
+	    note);
+}
+
 static void sender_step(struct actor *a)
 {
 	struct world *w = a->w;
 	struct prng *p = &w->prng;
+	if (a->resumes) {
+		input_step(a);
+		return;
+	}
 	if (w->lines.count >= w->lines_goal || !client_has_room(a->end.client) ||
 	    !actors_set_up(w) || (!w->calm && !prng_chance(p, w->weather.pace)))
 		return;
@@ -967,7 +1019,7 @@ static void remove_some(struct actor *a)
 	struct prng *p = &w->later;
 	unsigned queue = (unsigned)prng_below(p, w->queues_count);
 	unsigned dead = prng_chance(p, 300);
-	if (w->kinds[queue] == QUEUE_IDS || (w->bound >> queue & 1))
+	if (w->kinds[queue] == QUEUE_IDS || (w->bound >> queue & 1) || (w->input && queue == 0))
 		return;
 	trace("remove", a->number, queue, dead, 0);
 	client_queue(a->end.client, now(a), WIRE_TYPE_QUEUE_REMOVE,
@@ -1068,6 +1120,18 @@ void actors_die(struct world *w)
 	restart(&w->actors[prng_below(&w->prng, w->actors_count)]);
 }
 
+void actors_make_room(struct world *w)
+{
+	for (unsigned i = 0; i < w->actors_count; i++) {
+		struct actor *a = &w->actors[i];
+		if (a->kind > RECEIVER || a->held_count > 0 || a->leaving || a->fatal ||
+		    client_unanswered(a->end.client) > 0)
+			continue;
+		a->leaving = true;
+		client_bye(a->end.client);
+	}
+}
+
 void actors_renew(struct world *w)
 {
 	for (unsigned i = 0; i < w->actors_count; i++)
@@ -1096,7 +1160,7 @@ static bool waits(const struct actor *a)
 
 bool actors_done(const struct world *w)
 {
-	if (w->lines.count < w->lines_goal || !actors_set_up(w))
+	if (w->lines.count < w->lines_goal || !actors_set_up(w) || !input_done(w))
 		return false;
 	for (unsigned i = 0; i < w->actors_count; i++)
 		if (waits(&w->actors[i]))

@@ -2,7 +2,7 @@
  * The processes around cells, each with one client core or several:
  *
  *	sender		sends batches of new lines, also to several queues and to topics, and large messages;
- *			to a queue with ids also lines that it has sent before
+ *			to a queue with ids also lines that it has sent before; or an input (inputs.h)
  *	receiver	subscribes to a queue or its dead letters, settles, also together with lines that it
  *			sends, gives back, buries and lengthens
  *	administrator	makes and binds all queues; sets, cancels, purges and redrives
@@ -33,6 +33,7 @@ struct actor {
 	bool leaving; /* has said good-bye */
 	struct end end;
 	struct note *notes; /* of its unanswered commands */
+	bool resumes;	    /* a sender: it sends the input, and nothing else */
 	/* a receiver */
 	bool subscribed;
 	uint32_t sub;
@@ -73,6 +74,8 @@ bool actors_set_up(const struct world *w);
 /* Whether another one than `but` vouches for the message now. */
 bool actors_vouch(const struct world *w, const struct actor *but, unsigned queue, uint64_t seq,
     uint32_t line);
+/* Who has nothing to do ends, as a cell may have as many sessions as it takes. */
+void actors_make_room(struct world *w);
 /* All that have lists of cells begin anew. */
 void actors_renew(struct world *w);
 /* In this cell, what is for a queue of another one is bound, as `rmq-queue bind` does. */

@@ -951,6 +951,12 @@ void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq)
 		    w->checks->names[queue / 2].q[queue % 2]->name, U(seq));
 }
 
+uint64_t checks_stored(const struct world *w, unsigned queue, uint32_t line)
+{
+	const struct line_fate *f = &w->checks->fates[line];
+	return f->stored >> queue & 1 ? f->seq : 0;
+}
+
 void checks_refused(struct world *w, uint32_t line)
 {
 	w->checks->fates[line].refused = true;

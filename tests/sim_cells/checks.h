@@ -48,6 +48,8 @@ void checks_sent(struct world *w, unsigned queue, uint32_t line, uint64_t seq);
 void checks_known(struct world *w, unsigned queue, uint32_t line, uint64_t seq);
 void checks_refused(struct world *w, uint32_t line);
 void checks_settled(struct world *w, unsigned queue, uint64_t seq, uint32_t line);
+/* The number under which a line was stored last in a queue without ending; 0: it was not. */
+uint64_t checks_stored(const struct world *w, unsigned queue, uint32_t line);
 /* What a line is for: queues as bits, or all that are bound (topic). */
 void checks_line(struct world *w, uint32_t line, uint32_t queues, bool again, bool topic);
 

@@ -4,6 +4,7 @@
 #include "actors.h"
 #include "cell.h"
 #include "checks.h"
+#include "inputs.h"
 #include "lists.h"
 
 #include <assert.h>
@@ -144,6 +145,7 @@ struct world *world_new(uint64_t seed)
 	for (unsigned i = 0; i < w->cells_count; i++)
 		w->cells[i].list = w->unlisted ? NULL : w->list;
 	lists_make(w);
+	input_make(w);
 	for (unsigned i = 0; i < w->cells_count; i++)
 		cell_start(&w->cells[i]);
 	actors_make(w);
@@ -154,6 +156,7 @@ void world_free(struct world *w)
 {
 	actors_free(w);
 	lists_free(w);
+	input_free(w);
 	for (unsigned i = 0; i < w->cells_count; i++)
 		cell_deinit(&w->cells[i]);
 	checks_free(w);
@@ -366,8 +369,10 @@ void world_calm(struct world *w)
 	while (!calm_done(w)) {
 		calm_round(w);
 		/* What waits for another cell's clock may do so for as long as that was set back. */
-		if (rounds % CALM_LEAP == CALM_LEAP - 1)
+		if (rounds % CALM_LEAP == CALM_LEAP - 1) {
 			w->boot_ms += CALM_LEAP_MS;
+			actors_make_room(w);
+		}
 		if (++rounds > CALM_ROUNDS) {
 			actors_report(w);
 			checks_report(w);

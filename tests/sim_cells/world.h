@@ -60,6 +60,7 @@ enum queue_kind {
 };
 
 struct daemon;
+struct input;
 struct lists;
 struct actor;
 struct checks;
@@ -78,6 +79,7 @@ struct world {
 	unsigned cells_count;
 	char list[6000];     /* of cells, as it is right */
 	char older[6000];    /* … as it was before the last ones came */
+	struct input *input; /* NULL: none */
 	struct lists *lists; /* those that change; NULL: they do not */
 	bool unlisted;	     /* daemons are not told of cells */
 	unsigned queues_count;
