@@ -621,6 +621,48 @@ static void a_copy_is_nobodys_until_its_token_opens_it(void **state)
 	assert_int_equal(queue_total(named(IN_X)), 2);
 }
 
+static void copy_step(uint8_t step, struct slice token, const char *from)
+{
+	uint8_t bytes[4 + RAFT_NAME_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put(&tags, MOVE_IN_TAG_FROM, slice_str(from));
+	INPUT(move_in, NUMBERS, step, slice_str(IN_X), token, slice_of(tags.p, tags.len));
+}
+
+static void what_came_from_another_cell_is_not_dropped(void **state)
+{
+	static const char *const from[] = {"a", "b", ""};
+	static const char *const tokens[] = {
+	    "0123456789abcdef", "fedcba9876543210", "0000000000000000"};
+	(void)state;
+	w = Y;
+	for (int i = 0; i < 3; i++) {
+		copy_step(MOVE_IN_BEGIN, slice_str(tokens[i]), from[i]);
+		done();
+	}
+	for (int i = 0; i < 3; i++) {
+		/* By a mover that has its promise from another one. */
+		copy_step(MOVE_IN_DROP, slice_str(tokens[i]), from[(i + 1) % 3]);
+		done();
+		if (i > 0)
+			checkpoint();
+		crash();
+		assert_int_equal(w->broker->places.copies, 3);
+	}
+	copy_step(MOVE_IN_DROP, slice_str(tokens[1]), "b");
+	done();
+	assert_int_equal(w->broker->places.copies, 2);
+	copy_step(MOVE_IN_BEGIN, slice_str(tokens[1]), "a");
+	done();
+	/* Of those from the same cell nobody can be told any more. */
+	move_in(MOVE_IN_OPEN, IN_X, slice_str(tokens[0]));
+	done();
+	assert_int_equal(w->broker->places.copies, 1);
+	copy_step(MOVE_IN_DROP, slice_str(tokens[2]), "");
+	done();
+	assert_int_equal(w->broker->places.copies, 0);
+}
+
 static void steps_of_who_has_no_copy_are_refused(void **state)
 {
 	(void)state;
@@ -1169,6 +1211,7 @@ int main(void)
 	    TEST(only_base_names_move_and_only_to_cells_of_the_list),
 	    TEST(nothing_of_cells_is_written_below_their_level),
 	    TEST(a_copy_is_nobodys_until_its_token_opens_it),
+	    TEST(what_came_from_another_cell_is_not_dropped),
 	    TEST(steps_of_who_has_no_copy_are_refused),
 	    TEST(one_user_leaves_holds_and_copies_to_others),
 	    TEST(what_came_home_stays_here_when_its_home_changes),

@@ -370,6 +370,10 @@
 	X(HOLD_SHARED, "two hold a queue at once", "one_connection_alone_moves_a_queue") \
 	X(MADE_BESIDE_COPY, "a queue is made while a copy of it arrives", \
 	    "nothing_is_made_beside_a_copy") \
+	X(DROP_ANY, "a mover drops a copy that came from another cell than its own", \
+	    "what_came_from_another_cell_is_not_dropped") \
+	X(OPEN_DROPS, "a copy that is opened drops what came from another cell", \
+	    "what_came_from_another_cell_is_not_dropped") \
 	X(FOLLOW_ANY, "a way is made to lead elsewhere though it has changed", \
 	    "a_place_leads_on_to_another_cell_only_if_it_is_what_was_read") \
 	X(HERE_TIDIED, "that a queue came is forgotten where its home is", \

@@ -1212,6 +1212,7 @@ static void add_places(struct digest *d, const struct places *p)
 			add_u64(d, c->since_ms);
 			add_u64(d, c->maker->uid);
 			add(d, c->maker->node, c->maker->node_len);
+			add(d, c->from, c->from_len);
 		}
 	}
 }

@@ -67,7 +67,9 @@ struct whereabouts broker_where(const struct broker *b, struct slice name)
 		w.cell = cells_name(b->cells, home);
 		return w;
 	}
-	w.comes = p && p->copies_count > 0 && !RMQ_VARIANT(MADE_BESIDE_COPY);
+	/* What is to live here anyway is not waited for. */
+	w.comes = p && p->state != PLACE_HERE && p->copies_count > 0 &&
+		  !RMQ_VARIANT(MADE_BESIDE_COPY);
 	return w;
 }
 

@@ -405,10 +405,12 @@ static bool write_kv(struct broker *b, uint64_t bytes)
 
 static void write_copy(struct broker *b, const struct place *p, const struct copy *c)
 {
-	uint8_t bytes[EVENT_MAKER_MAX + TAG_U64_SIZE];
+	uint8_t bytes[EVENT_MAKER_MAX + TAG_U64_SIZE + COPY_FROM_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
 	tags_put_u64(&tags, PART_COPY_TAG_SINCE, c->since_ms);
 	broker_put_maker(&tags, c->maker);
+	if (c->from_len > 0)
+		tags_put(&tags, COPY_TAG_FROM, copy_from(c));
 	broker_emit_part_copy(
 	    b, &(struct event_part_copy){place_name(p), slice_of(c->token, sizeof(c->token)),
 		   c->number, slice_of(tags.p, tags.len)});

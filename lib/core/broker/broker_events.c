@@ -1906,10 +1906,12 @@ static enum rmq_error copied(struct broker *b, struct slice name, struct slice t
     uint64_t number, uint64_t since_ms, struct slice tags)
 {
 	struct event_maker m;
-	if (!name_valid(name) || token.len != CELL_TOKEN_SIZE)
+	struct slice from = slice_of("", 0);
+	if (!name_valid(name) || token.len != CELL_TOKEN_SIZE ||
+	    (tags_find(tags, COPY_TAG_FROM, &from) && !name_valid_node(from)))
 		return RMQ_E_CORRUPT;
 	bool known = event_maker_find(tags, &m);
-	places_add_copy(&b->places, name, token, number, since_ms,
+	places_add_copy(&b->places, name, token, number, since_ms, from,
 	    known ? owner_use(&b->owners, m.node, m.uid) : broker_nobody(b));
 	return RMQ_E_OK;
 }

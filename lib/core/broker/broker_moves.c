@@ -535,7 +535,7 @@ void broker_find_copies(struct broker *b)
 	RB_FOREACH (q, arriving_tree, &b->queues_arriving)
 		places_add_copy(&b->places, cells_base(queue_name(q)),
 		    slice_of(q->token, CELL_TOKEN_SIZE), b->places.number + 1, 0,
-		    owner_hold(q->maker));
+		    slice_of("", 0), owner_hold(q->maker));
 }
 
 /* Only base names move: what goes with them does so by itself. */
@@ -643,12 +643,24 @@ static void drop_copy(struct broker *b, struct slice base, struct slice token)
 			leave(b, u.queue[i]);
 }
 
-static void drop_copies(struct broker *b, struct slice base)
+/*
+ * Those that came from a cell, once nobody can open them any more.  A queue that was made in two cells, with lists of
+ * cells that contradict each other, may be moved here from both: of what the other one has let go its
+ * copy is all that there is.
+ */
+static void drop_copies(struct broker *b, struct slice base, struct slice from)
 {
-	const struct place *p;
-	const struct copy *c;
-	while ((p = places_find(&b->places, base)) && (c = TAILQ_FIRST(&p->copies)))
-		drop_copy(b, base, slice_of(c->token, CELL_TOKEN_SIZE));
+	char cell[RAFT_NAME_MAX];
+	const struct place *p = places_find(&b->places, base);
+	const struct copy *c, *next;
+	if (from.len > 0)
+		memcpy(cell, from.data, from.len);
+	from = slice_of(cell, from.len);
+	for (c = p ? TAILQ_FIRST(&p->copies) : NULL; c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (slice_eq(copy_from(c), from) || RMQ_VARIANT(OPEN_DROPS))
+			drop_copy(b, base, slice_of(c->token, CELL_TOKEN_SIZE));
+	}
 }
 
 #define COPIES_SHOWN "rmq-queue cells --copies shows them, and drop-copy drops one"
@@ -677,8 +689,9 @@ static enum rmq_error may_begin(const struct broker *b, const struct owner *o,
 static enum rmq_error begin(struct broker *b, const struct conn *c,
     const struct wire_move_in *m, char text[TEXT_MAX + 1])
 {
-	uint8_t bytes[EVENT_MAKER_MAX];
+	uint8_t bytes[EVENT_MAKER_MAX + COPY_FROM_SIZE];
 	struct writer tags = writer_of(bytes, sizeof(bytes));
+	struct slice from = slice_of("", 0);
 	const struct place *p = places_find(&b->places, m->queue);
 	struct unit u = unit_of(b, m->queue, NO_TAGS);
 	enum rmq_error err = may_write(b, m->queue, text);
@@ -688,12 +701,17 @@ static enum rmq_error begin(struct broker *b, const struct conn *c,
 		snprintf(text, TEXT_MAX + 1, "there is such a queue in this cell, too");
 		return RMQ_E_EXISTS;
 	}
+	if (tags_find(m->tags, MOVE_IN_TAG_FROM, &from) && from.len > 0 &&
+	    !name_valid_node(from))
+		return RMQ_E_USAGE;
 	if (RMQ_VARIANT(BEGIN_DROPS))
-		drop_copies(b, m->queue);
+		drop_copies(b, m->queue, from);
 	err = may_begin(b, c->owner, p, text);
 	if (err)
 		return err;
 	broker_put_maker(&tags, c->owner);
+	if (from.len > 0)
+		tags_put(&tags, COPY_TAG_FROM, from);
 	broker_reserve(b, MOVE_ROOM);
 	broker_emit_copy(b, &(struct event_copy){m->queue, m->token, b->places.number + 1,
 				slice_of(tags.p, tags.len)});
@@ -713,8 +731,10 @@ static uint8_t here(const struct broker *b, struct slice base)
  * more than the copy's, what is bound to it was bound before, and until it is open nobody can make any in it.
  */
 static enum rmq_error open_copy(
-    struct broker *b, struct slice base, struct slice token, struct conn *c, uint64_t n)
+    struct broker *b, struct slice base, const struct copy *copy, struct conn *c, uint64_t n)
 {
+	const struct copy is_now = *copy; /* which ends */
+	struct slice token = slice_of(is_now.token, sizeof(is_now.token));
 	struct unit u = unit_of(b, base, token);
 	struct unit is = unit_of(b, base, NO_TAGS);
 	struct queue *away = away_of(b, base);
@@ -735,7 +755,7 @@ static enum rmq_error open_copy(
 		broker_taken(b, c, n);
 	if (u.queue[0] && away)
 		broker_unbind_all(b, away);
-	drop_copies(b, base);
+	drop_copies(b, base, copy_from(&is_now));
 	return RMQ_E_OK;
 }
 
@@ -780,7 +800,6 @@ static enum rmq_error open_it(
 	const struct place *p = places_find(&b->places, m->queue);
 	const struct copy *copy = copy_of(b, m->queue, m->token);
 	struct unit is = unit_of(b, m->queue, NO_TAGS);
-	uint8_t token[CELL_TOKEN_SIZE];
 	if (!is_as_read(p, m))
 		return RMQ_E_STALE;
 	/* Who was told of it has opened it. */
@@ -794,8 +813,17 @@ static enum rmq_error open_it(
 	}
 	if (!copy)
 		return is.queue[0] || is.queue[1] ? stay(b, c, m, text) : RMQ_E_STALE;
-	memcpy(token, copy->token, sizeof(token));
-	return open_copy(b, m->queue, slice_of(token, sizeof(token)), c, m->n);
+	return open_copy(b, m->queue, copy, c, m->n);
+}
+
+/* Only if it came from the cell that the mover says, if it does: not what it has no promise of. */
+static bool may_drop(const struct copy *copy, const struct wire_move_in *m)
+{
+	struct slice from;
+	if (RMQ_VARIANT(OPEN_KEEPS))
+		return false;
+	return !tags_find(m->tags, MOVE_IN_TAG_FROM, &from) ||
+	       slice_eq(copy_from(copy), from) || RMQ_VARIANT(DROP_ANY);
 }
 
 void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in *m)
@@ -814,7 +842,7 @@ void broker_move_in(struct broker *b, struct conn *c, const struct wire_move_in 
 		err = begin(b, c, m, text);
 		break;
 	case MOVE_IN_DROP:
-		if (copy && !RMQ_VARIANT(OPEN_KEEPS))
+		if (copy && may_drop(copy, m))
 			drop_copy(b, m->queue, slice_of(copy->token, CELL_TOKEN_SIZE));
 		break;
 	case MOVE_IN_OPEN:
@@ -833,11 +861,8 @@ void broker_came(struct broker *b, struct conn *c, const struct wire_came *m)
 {
 	struct slice base = name_valid(m->queue) ? cells_base(m->queue) : m->queue;
 	const struct copy *copy = copy_of(b, base, m->token);
-	uint8_t token[CELL_TOKEN_SIZE];
 	(void)c;
-	if (!copy)
-		return;
-	memcpy(token, copy->token, sizeof(token));
 	/* If there is such a queue, its requests are answered from that. */
-	(void)open_copy(b, base, slice_of(token, sizeof(token)), NULL, 0);
+	if (copy)
+		(void)open_copy(b, base, copy, NULL, 0);
 }

@@ -133,13 +133,28 @@ static struct slice unit_of(struct mover *m)
 
 /* ---- asking ---- */
 
-static void move_in(struct mover *m, enum move_in step, const uint8_t *token)
+static void move_in_tagged(
+    struct mover *m, enum move_in step, const uint8_t *token, struct slice tags)
 {
 	client_move_in(y_of(m), m->now,
 	    &(struct wire_move_in){
-		0, 0, (uint8_t)step, base_of(m), slice_of(token, CELL_TOKEN_SIZE), NO_TAGS},
+		0, 0, (uint8_t)step, base_of(m), slice_of(token, CELL_TOKEN_SIZE), tags},
 	    (void *)(uintptr_t)m->step);
 	m->asking = true;
+}
+
+static void move_in(struct mover *m, enum move_in step, const uint8_t *token)
+{
+	move_in_tagged(m, step, token, NO_TAGS);
+}
+
+/* Of a copy from X, and no other cell. */
+static void move_in_from(struct mover *m, enum move_in step, const uint8_t *token)
+{
+	uint8_t bytes[4 + RAFT_NAME_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	tags_put(&tags, MOVE_IN_TAG_FROM, client_cell(x_of(m)));
+	move_in_tagged(m, step, token, slice_of(tags.p, tags.len));
 }
 
 static void move_out_tagged(struct mover *m, enum move_out step, struct slice tags)
@@ -693,12 +708,12 @@ static bool go_on(struct mover *m)
 	case HOLDS:
 		m->step = DROPS;
 		for (size_t at = 0; at + CELL_TOKEN_SIZE <= m->left_len; at += CELL_TOKEN_SIZE)
-			move_in(m, MOVE_IN_DROP, m->left + at);
+			move_in_from(m, MOVE_IN_DROP, m->left + at);
 		return true;
 	case DROPS:
 		m->step = BEGINS;
 		m->begun = true;
-		move_in(m, MOVE_IN_BEGIN, m->token);
+		move_in_from(m, MOVE_IN_BEGIN, m->token);
 		return true;
 	case BEGINS:
 		m->step = LOOKS;

@@ -4,8 +4,8 @@
  *
  *	Y is asked for the token of a copy that an earlier mover has left there
  *	X HOLD: nothing of it is handed out any more, by a promise that ends with the connection
- *	Y DROP that copy: X holds the queue, and with the promise of that mover its token has ended
- *	Y BEGIN a hidden copy, with a token that nobody else knows
+ *	Y DROP that copy, if it came from X: X holds the queue, and with the promise of that mover its token has ended
+ *	Y BEGIN a hidden copy from X, with a token that nobody else knows
  *	X until nothing of it is leased; then Y binds what is for it as X has it bound, and settings and messages are
  *	  copied, which goes on while others send
  *	X FREEZE: nothing comes to it either, nor is it bound otherwise; so once more, with what came meanwhile, and

@@ -146,7 +146,7 @@ void places_set(
 }
 
 void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number,
-    uint64_t since_ms, struct owner *maker)
+    uint64_t since_ms, struct slice from, struct owner *maker)
 {
 	struct place *one = make(p, name);
 	struct copy *c = place_copy(one, token), *after = TAILQ_LAST(&one->copies, copy_list);
@@ -161,6 +161,9 @@ void places_add_copy(struct places *p, struct slice name, struct slice token, ui
 	c->maker->copies++;
 	c->number = number;
 	c->since_ms = since_ms;
+	c->from_len = (uint8_t)from.len;
+	if (from.len > 0)
+		memcpy(c->from, from.data, from.len);
 	memcpy(c->token, token.data, sizeof(c->token));
 	*p->part_bytes -= part_max(one);
 	/* In a recovery, a later piece may know of an earlier one. */

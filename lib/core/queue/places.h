@@ -32,6 +32,8 @@ struct copy {
 	struct owner *maker; /* who has begun it */
 	uint64_t number;
 	uint64_t since_ms; /* wall clock when it began; 0: not known */
+	uint8_t from_len;
+	char from[RAFT_NAME_MAX]; /* the cell that it is copied from; empty: not known */
 	uint8_t token[CELL_TOKEN_SIZE];
 };
 
@@ -52,7 +54,9 @@ TAILQ_HEAD(all_copies, copy);
 
 /* What an entry, or a copy, takes in a checkpoint besides name and cell, at most. */
 #define PLACE_PART_MAX 32
-#define COPY_PART_MAX  (40 + EVENT_MAKER_MAX + TAG_U64_SIZE)
+#define COPY_PART_MAX  (40 + EVENT_MAKER_MAX + TAG_U64_SIZE + COPY_FROM_SIZE)
+/* … of which the tag that says where it is copied from. */
+#define COPY_FROM_SIZE (4 + RAFT_NAME_MAX)
 
 struct places {
 	struct place_tree by_name;
@@ -77,6 +81,11 @@ static inline struct slice place_cell(const struct place *p)
 	return slice_of(p->cell ? p->cell : "", p->cell_len);
 }
 
+static inline struct slice copy_from(const struct copy *c)
+{
+	return slice_of(c->from, c->from_len);
+}
+
 static inline struct slice place_token(const struct place *p)
 {
 	return slice_of(p->token, p->token_len);
@@ -97,7 +106,7 @@ void places_set(
     struct places *p, uint8_t state, struct slice name, struct slice cell, struct slice token);
 /* A copy with that token has begun as number `number`; nothing if it is known.  Takes the use of the owner. */
 void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number,
-    uint64_t since_ms, struct owner *maker);
+    uint64_t since_ms, struct slice from, struct owner *maker);
 /* It is none any more; nothing if it is not known. */
 void places_drop_copy(struct places *p, struct slice name, struct slice token);
 

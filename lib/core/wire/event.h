@@ -439,6 +439,8 @@ const char *event_name(unsigned type);
 	X(PART_QUEUE, PART_QUEUE_TAG_LEFT, left) \
 	X(COPY, EVENT_TAG_MAKER, maker) \
 	X(PART_COPY, EVENT_TAG_MAKER, maker) \
+	X(COPY, COPY_TAG_FROM, from) \
+	X(PART_COPY, COPY_TAG_FROM, from) \
 	X(PART_COPY, PART_COPY_TAG_SINCE, since) \
 	X(KV_PUT, EVENT_TAG_MAKER, maker) \
 	X(PART_KV_ENTRY, EVENT_TAG_MAKER, maker) \
@@ -594,6 +596,8 @@ bool event_priority_find(struct slice tags, uint8_t *priority);
 #define EVENT_ARRIVING_SIZE (4 + CELL_TOKEN_SIZE)
 /* PART_QUEUE: empty: a LEAVE has taken the queue's name. */
 #define PART_QUEUE_TAG_LEFT 8
+/* COPY, PART_COPY: the name of the cell that it is copied from; not there: it is not known. */
+#define COPY_TAG_FROM 5
 /* PART_COPY: u64, wall clock in ms when the copy began; not there: it is not known. */
 #define PART_COPY_TAG_SINCE 1
 

@@ -235,11 +235,13 @@ enum move_out {
 	F(tags, tags)
 /*
  * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees.  DROP: it is dropped.  OPEN: it
- * is the queue from now on, and the others are dropped; with MOVE_IN_TAG_WAS only if the place here is still AWAY
- * with that token.
+ * is the queue from now on, and the others that came from the same cell are dropped; with MOVE_IN_TAG_WAS only if
+ * the place here is still AWAY with that token.
+ * FROM: BEGIN: the cell that is copied from, empty: not known; DROP: only of a copy from there.
  */
 enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
-#define MOVE_IN_TAG_WAS 2
+#define MOVE_IN_TAG_WAS	 2
+#define MOVE_IN_TAG_FROM 3
 #define WIRE_MOVE_IN(F) \
 	F(u64, n) F(u64, answered) F(u8, step) F(str, queue) F(str, token) F(tags, tags)
 #define CELL_TOKEN_SIZE 16
