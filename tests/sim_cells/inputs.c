@@ -38,7 +38,8 @@ void input_placed(struct world *w, uint64_t at, uint64_t first, uint64_t end)
 		uint64_t seq = checks_stored(w, 0, line);
 		if (i < at && seq == 0)
 			trace_fail("record %u of an input is not stored, and passes for it", i);
-		if (i < at && (seq < first || seq >= end))
+		/* One whose id was forgotten may have been sent again since, by others. */
+		if (i < at && w->kinds[0] != QUEUE_IDS && (seq < first || seq >= end))
 			trace_fail("record %u of an input is not among what was sent", i);
 		if (i >= at && w->lines.all[line].sent)
 			trace_fail("record %u of an input was sent, and its queue has %llu", i,

@@ -658,7 +658,8 @@ static void drop_copies(struct broker *b, struct slice base, struct slice from)
 	from = slice_of(cell, from.len);
 	for (c = p ? TAILQ_FIRST(&p->copies) : NULL; c; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (slice_eq(copy_from(c), from) || RMQ_VARIANT(OPEN_DROPS))
+		if (slice_eq(copy_from(c), from) || RMQ_VARIANT(OPEN_DROPS) ||
+		    RMQ_VARIANT(BEGIN_DROPS))
 			drop_copy(b, base, slice_of(c->token, CELL_TOKEN_SIZE));
 	}
 }
