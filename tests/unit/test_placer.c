@@ -317,6 +317,12 @@ static void a_queue_that_has_no_place_gets_one(void **state)
 	w = Y;
 	know_cells();
 	assert_leads("--x");
+	/* Who only makes a way shorter has not asked all cells. */
+	w = Y;
+	conn = BY;
+	INPUT(move_in, NUMBERS, MOVE_IN_OPEN, slice_str(IN_X), T1, NO_TAGS);
+	failed_with(RMQ_E_STALE);
+	LINE->n--;
 	placed(1);
 	assert_leads("y-x");
 	/* Also once it is gone. */

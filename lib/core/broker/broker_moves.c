@@ -789,10 +789,17 @@ static enum rmq_error stay(
 static bool is_as_read(const struct place *p, const struct wire_move_in *m)
 {
 	struct slice was;
-	if (!tags_find(m->tags, MOVE_IN_TAG_WAS, &was))
+	if (!tags_find(m->tags, MOVE_IN_TAG_WAS, &was) || was.len == 0)
 		return true;
 	return p && p->state == PLACE_AWAY &&
 	       (slice_eq(place_token(p), was) || RMQ_VARIANT(OPEN_CHANGED));
+}
+
+/* Who has not asked all cells does not know whether it lives in another one, too. */
+static bool may_stay(const struct wire_move_in *m)
+{
+	struct slice was;
+	return tags_find(m->tags, MOVE_IN_TAG_WAS, &was) && was.len == 0;
 }
 
 static enum rmq_error open_it(
@@ -813,7 +820,8 @@ static enum rmq_error open_it(
 		return RMQ_E_ELSEWHERE;
 	}
 	if (!copy)
-		return is.queue[0] || is.queue[1] ? stay(b, c, m, text) : RMQ_E_STALE;
+		return may_stay(m) && (is.queue[0] || is.queue[1]) ? stay(b, c, m, text)
+								   : RMQ_E_STALE;
 	return open_copy(b, m->queue, copy, c, m->n);
 }
 

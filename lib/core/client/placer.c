@@ -153,11 +153,11 @@ static void tell_out(struct placer *p, uint32_t at, enum move_out step, struct s
 	    (void *)(uintptr_t)p->step);
 }
 
-/* The condition of a FOLLOW, or of an OPEN. */
+/* The condition of a FOLLOW, or of an OPEN.  token: NULL: the empty one. */
 static struct slice was(uint8_t bytes[4 + CELL_TOKEN_SIZE], uint16_t tag, const uint8_t *token)
 {
 	struct writer tags = writer_of(bytes, 4 + CELL_TOKEN_SIZE);
-	tags_put(&tags, tag, slice_of(token, CELL_TOKEN_SIZE));
+	tags_put(&tags, tag, slice_of(token, token ? CELL_TOKEN_SIZE : 0));
 	return slice_of(tags.p, tags.len);
 }
 
@@ -335,6 +335,7 @@ static bool is_elsewhere(struct placer *p)
 static void judge(struct placer *p)
 {
 	struct seat *y = y_of(p);
+	uint8_t bytes[4 + CELL_TOKEN_SIZE];
 	if (is_elsewhere(p)) {
 		p->code = RMQ_E_EXISTS;
 		p->failed = CELLS_NONE;
@@ -346,7 +347,7 @@ static void judge(struct placer *p)
 		memcpy(p->token, y->copy, sizeof(p->token));
 		p->adopted = true;
 	} else if (has(y) || (y->says == SAYS_HERE && p->to != p->home)) {
-		tell_in(p, MOVE_IN_OPEN, NO_TAGS);
+		tell_in(p, MOVE_IN_OPEN, was(bytes, MOVE_IN_TAG_WAS, NULL));
 	} else if (y->says != SAYS_HERE) {
 		p->begun = true;
 		tell_in(p, MOVE_IN_BEGIN, NO_TAGS);

@@ -236,7 +236,8 @@ enum move_out {
 /*
  * The steps where it is to live.  BEGIN: a copy is to arrive, which nobody sees.  DROP: it is dropped.  OPEN: it
  * is the queue from now on, and the others that came from the same cell are dropped; with MOVE_IN_TAG_WAS only if
- * the place here is still AWAY with that token.
+ * the place here is still AWAY with that token; an empty one: where the queue exists and has never come, that it
+ * lives here is written down.
  * FROM: BEGIN: the cell that is copied from, empty: not known; DROP: only of a copy from there.
  */
 enum move_in { MOVE_IN_BEGIN = 1, MOVE_IN_DROP = 2, MOVE_IN_OPEN = 3 };
