@@ -821,6 +821,64 @@ static void a_copy_whose_beginning_cannot_be_read_is_known_by_what_came(void **s
 	assert_int_equal(named(IN_X)->id, id);
 }
 
+static uint32_t places_of(uint64_t of)
+{
+	return broker_conn(w->broker, of)->owner->places;
+}
+
+static void one_user_leaves_places_to_others(void **state)
+{
+	char name[32];
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		gone(name_of(name, i));
+	/* Who has made them is known after a crash, and from a checkpoint. */
+	for (int i = 0; i < 3; i++) {
+		conn = 1;
+		assert_int_equal(places_of(1), 3);
+		/* As if it had made this many more. */
+		broker_conn(w->broker, 1)->owner->places += PLACES_OF_ONE - 3;
+		move_out(MOVE_OUT_HOLD, IN_X, TOKEN);
+		refused(RMQ_E_LIMIT);
+		move_in(MOVE_IN_BEGIN, IN_X, TOKEN);
+		refused(RMQ_E_LIMIT);
+		/* What has a place moves on, … */
+		begin_copy(name_of(name, i), OTHER);
+		move_in(MOVE_IN_OPEN, name, OTHER);
+		done();
+		broker_conn(w->broker, 1)->owner->places -= PLACES_OF_ONE - 3;
+		/* … whoever does it, and the place stays with who made it. */
+		of_user(2, X, 1001);
+		gone(name);
+		assert_int_equal(places_of(2), 0);
+		conn = 1;
+		if (i == 1)
+			checkpoint();
+		crash();
+	}
+	of_user(2, X, 1001);
+	gone(IN_X);
+	assert_int_equal(places_of(2), 1);
+	/* Of all of them there may be so many. */
+	w->broker->places.count += PLACES_MAX - 4;
+	move_out(MOVE_OUT_HOLD, "other.at.x", TOKEN);
+	refused(RMQ_E_LIMIT);
+	w->broker->places.count -= PLACES_MAX - 4;
+}
+
+static void a_place_is_of_who_began_the_copy_not_of_who_was_led_there(void **state)
+{
+	(void)state;
+	w = Y;
+	begin_copy(IN_X, TOKEN);
+	assert_int_equal(places_of(1), 0);
+	of_user(2, Y, 1001);
+	move_in(MOVE_IN_OPEN, IN_X, TOKEN);
+	done();
+	assert_int_equal(places_of(1), 1);
+	assert_int_equal(places_of(2), 0);
+}
+
 static void nothing_is_made_beside_a_copy(void **state)
 {
 	(void)state;
@@ -1214,6 +1272,8 @@ int main(void)
 	    TEST(what_came_from_another_cell_is_not_dropped),
 	    TEST(steps_of_who_has_no_copy_are_refused),
 	    TEST(one_user_leaves_holds_and_copies_to_others),
+	    TEST(one_user_leaves_places_to_others),
+	    TEST(a_place_is_of_who_began_the_copy_not_of_who_was_led_there),
 	    TEST(what_came_home_stays_here_when_its_home_changes),
 	    TEST(a_copy_whose_beginning_cannot_be_read_is_known_by_what_came),
 	    TEST(nothing_is_made_beside_a_copy),

@@ -94,6 +94,7 @@ extern bool rmq_small_limits;
 #define CELL_SERVERS_MAX    4096		 /* addresses of one */
 #define CELLS_TEXT_MAX	    65536		 /* a list */
 #define PLACES_MAX	    LIMIT(1048576u, 12u) /* queues that are not where they are at home */
+#define PLACES_OF_ONE	    OF_ONE(PLACES_MAX)	 /* … that one user has made */
 #define MOVES_MAX	    64			 /* queues that are held at once */
 #define MOVES_OF_ONE	    OF_ONE(MOVES_MAX)	 /* … by one user */
 #define COPIES_MAX	    LIMIT(1024u, 6u)	 /* of queues that arrive */

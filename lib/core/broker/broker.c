@@ -1206,6 +1206,9 @@ static void add_places(struct digest *d, const struct places *p)
 		add(d, place_cell(one).data, one->cell_len);
 		add(d, one->token, one->token_len);
 		add_u64(d, one->state);
+		add_u64(d, one->maker ? one->maker->uid : OWNER_UNKNOWN);
+		add(d, one->maker ? one->maker->node : "",
+		    one->maker ? one->maker->node_len : 0);
 		TAILQ_FOREACH (c, &one->copies, link) {
 			add(d, c->token, sizeof(c->token));
 			add_u64(d, c->number);

@@ -418,10 +418,15 @@ static void write_copy(struct broker *b, const struct place *p, const struct cop
 
 static void write_place(struct broker *b, const struct place *p)
 {
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
 	const struct copy *c;
+	if (p->maker)
+		broker_put_maker(&tags, p->maker);
 	if (!RMQ_VARIANT(AWAY_FORGOTTEN))
-		broker_emit_part_place(b, &(struct event_part_place){p->state, place_name(p),
-					      place_cell(p), place_token(p), NO_TAGS});
+		broker_emit_part_place(
+		    b, &(struct event_part_place){p->state, place_name(p), place_cell(p),
+			   place_token(p), slice_of(tags.p, tags.len)});
 	TAILQ_FOREACH (c, &p->copies, link)
 		write_copy(b, p, c);
 }

@@ -1893,26 +1893,31 @@ static enum rmq_error apply_part_kv_more(
 
 /* ---- cells: places are in the part of the sessions as well ---- */
 
-static enum rmq_error placed(
-    struct broker *b, uint8_t state, struct slice name, struct slice cell, struct slice token)
+/* Who the tags say has made it. */
+static struct owner *made_by(struct broker *b, struct slice tags)
+{
+	struct event_maker m;
+	bool known = event_maker_find(tags, &m);
+	return known ? owner_use(&b->owners, m.node, m.uid) : broker_nobody(b);
+}
+
+static enum rmq_error placed(struct broker *b, uint8_t state, struct slice name,
+    struct slice cell, struct slice token, struct slice tags)
 {
 	if (!place_valid(state, name, cell, token))
 		return RMQ_E_CORRUPT;
-	places_set(&b->places, state, name, cell, token);
+	places_set(&b->places, state, name, cell, token, made_by(b, tags));
 	return RMQ_E_OK;
 }
 
 static enum rmq_error copied(struct broker *b, struct slice name, struct slice token,
     uint64_t number, uint64_t since_ms, struct slice tags)
 {
-	struct event_maker m;
 	struct slice from = slice_of("", 0);
 	if (!name_valid(name) || token.len != CELL_TOKEN_SIZE ||
 	    (tags_find(tags, COPY_TAG_FROM, &from) && !name_valid_node(from)))
 		return RMQ_E_CORRUPT;
-	bool known = event_maker_find(tags, &m);
-	places_add_copy(&b->places, name, token, number, since_ms, from,
-	    known ? owner_use(&b->owners, m.node, m.uid) : broker_nobody(b));
+	places_add_copy(&b->places, name, token, number, since_ms, from, made_by(b, tags));
 	return RMQ_E_OK;
 }
 
@@ -1921,7 +1926,7 @@ static enum rmq_error apply_placed(
 {
 	if (!sessions_want(b, at))
 		return RMQ_E_OK;
-	return placed(b, e->state, e->name, e->cell, e->token);
+	return placed(b, e->state, e->name, e->cell, e->token, e->tags);
 }
 
 static enum rmq_error apply_copy(
@@ -1989,7 +1994,7 @@ static enum rmq_error apply_part_place(
     struct broker *b, const struct event_place *at, const struct event_part_place *e)
 {
 	(void)at;
-	return placed(b, e->state, e->name, e->cell, e->token);
+	return placed(b, e->state, e->name, e->cell, e->token, e->tags);
 }
 
 static enum rmq_error apply_part_copy(

@@ -313,9 +313,30 @@ static bool is_being_emptied(struct broker *b, const struct unit *u)
 	return false;
 }
 
-/* What keeps anything of cells from being written; RMQ_E_OK: nothing. */
+/*
+ * What keeps one place more from being made.  It is not asked again by what is on its way, so one may have MOVES_OF_ONE
+ * and COPIES_OF_ONE places more.
+ */
+static enum rmq_error may_place(
+    const struct broker *b, const struct owner *o, char text[TEXT_MAX + 1])
+{
+	char title[OWNER_TITLE_SIZE];
+	if (b->places.count >= PLACES_MAX)
+		snprintf(
+		    text, TEXT_MAX + 1, "%u queues have moved, and no more may", PLACES_MAX);
+	else if (owner_known(o) && o->places >= PLACES_OF_ONE)
+		snprintf(text, TEXT_MAX + 1,
+		    "%s has moved %u queues, as many as one %s may of %u in all: another has to "
+		    "move this one",
+		    owner_title(o, title), o->places, owner_kind(o), PLACES_MAX);
+	else
+		return RMQ_E_OK;
+	return RMQ_E_LIMIT;
+}
+
+/* What keeps that user from writing anything of cells; RMQ_E_OK: nothing. */
 static enum rmq_error may_write(
-    const struct broker *b, struct slice base, char text[TEXT_MAX + 1])
+    const struct broker *b, const struct owner *o, struct slice base, char text[TEXT_MAX + 1])
 {
 	if (b->level < LEVEL_CELLS) {
 		snprintf(text, TEXT_MAX + 1,
@@ -331,12 +352,7 @@ static enum rmq_error may_write(
 		    "settings cells and cell");
 		return RMQ_E_CONFIG;
 	}
-	if (b->places.count >= PLACES_MAX && !places_find(&b->places, base)) {
-		snprintf(
-		    text, TEXT_MAX + 1, "%u queues have moved, and no more may", PLACES_MAX);
-		return RMQ_E_LIMIT;
-	}
-	return RMQ_E_OK;
+	return places_find(&b->places, base) ? RMQ_E_OK : may_place(b, o, text);
 }
 
 /* The same for one queue more that is held. */
@@ -366,7 +382,7 @@ static enum rmq_error hold(
 {
 	struct move *other = move_of(b, m->queue);
 	struct unit u = unit_of(b, m->queue, NO_TAGS);
-	enum rmq_error err = may_write(b, m->queue, text);
+	enum rmq_error err = may_write(b, c->owner, m->queue, text);
 	if (err)
 		return err;
 	if (other && other->conn != c && !RMQ_VARIANT(HOLD_SHARED)) {
@@ -443,6 +459,18 @@ static enum rmq_error may_go(const struct broker *b, const struct conn *c,
 	return RMQ_E_OK;
 }
 
+/* A place stays with who made it, so that nobody is rid of his by another one's moves.  o: who makes it if it is new. */
+static void emit_placed(struct broker *b, enum place_state state, struct slice base,
+    struct slice cell, struct slice token, const struct owner *o)
+{
+	uint8_t bytes[EVENT_MAKER_MAX];
+	struct writer tags = writer_of(bytes, sizeof(bytes));
+	const struct place *p = places_find(&b->places, base);
+	broker_put_maker(&tags, p && p->maker && owner_known(p->maker) ? p->maker : o);
+	broker_emit_placed(
+	    b, &(struct event_placed){state, base, cell, token, slice_of(tags.p, tags.len)});
+}
+
 /* It has no name any more, and is emptied. */
 static void leave(struct broker *b, const struct queue *q)
 {
@@ -486,8 +514,7 @@ static enum rmq_error go(struct broker *b, struct conn *c, const struct wire_mov
 			leave(b, u.queue[i]);
 	if (RMQ_VARIANT(GONE_APART))
 		broker_end_record(b);
-	broker_emit_placed(
-	    b, &(struct event_placed){PLACE_AWAY, m->queue, m->cell, m->token, NO_TAGS});
+	emit_placed(b, PLACE_AWAY, m->queue, m->cell, m->token, c->owner);
 	broker_taken(b, c, m->n);
 	for (int i = 0; i < UNIT; i++)
 		if (u.queue[i])
@@ -502,7 +529,7 @@ static enum rmq_error follow(
 {
 	const struct place *p = places_find(&b->places, m->queue);
 	struct slice was;
-	enum rmq_error err = may_write(b, m->queue, text);
+	enum rmq_error err = may_write(b, c->owner, m->queue, text);
 	if (err)
 		return err;
 	if (!is_other_cell(b, m->cell) || !tags_find(m->tags, MOVE_OUT_TAG_WAS, &was) ||
@@ -513,8 +540,7 @@ static enum rmq_error follow(
 	broker_name_owner(b, c->session);
 	broker_reserve(b, MOVE_ROOM);
 	if (is_still)
-		broker_emit_placed(b,
-		    &(struct event_placed){PLACE_AWAY, m->queue, m->cell, m->token, NO_TAGS});
+		emit_placed(b, PLACE_AWAY, m->queue, m->cell, m->token, c->owner);
 	broker_taken(b, c, m->n);
 	return RMQ_E_OK;
 }
@@ -695,7 +721,7 @@ static enum rmq_error begin(struct broker *b, const struct conn *c,
 	struct slice from = slice_of("", 0);
 	const struct place *p = places_find(&b->places, m->queue);
 	struct unit u = unit_of(b, m->queue, NO_TAGS);
-	enum rmq_error err = may_write(b, m->queue, text);
+	enum rmq_error err = may_write(b, c->owner, m->queue, text);
 	if (err || (p && place_copy(p, m->token)))
 		return err;
 	if (u.queue[0] || u.queue[1]) {
@@ -720,7 +746,7 @@ static enum rmq_error begin(struct broker *b, const struct conn *c,
 }
 
 /* Known-bad: what the hash says is not said again. */
-static uint8_t here(const struct broker *b, struct slice base)
+static enum place_state here(const struct broker *b, struct slice base)
 {
 	uint32_t home = b->cells ? cells_home(b->cells, base) : CELLS_NONE;
 	bool at_home = home != CELLS_NONE && slice_eq(cells_name(b->cells, home), b->cell);
@@ -730,6 +756,7 @@ static uint8_t here(const struct broker *b, struct slice base)
 /*
  * The copy with that token is the queue.  n: of the command of c, if it is one.  No room is asked for: its place takes no
  * more than the copy's, what is bound to it was bound before, and until it is open nobody can make any in it.
+ * Its place is that of who began the copy: who opens it may be any client that was led here.
  */
 static enum rmq_error open_copy(
     struct broker *b, struct slice base, const struct copy *copy, struct conn *c, uint64_t n)
@@ -746,8 +773,7 @@ static enum rmq_error open_copy(
 	if (c)
 		broker_name_owner(b, c->session);
 	broker_reserve(b, MOVE_ROOM);
-	broker_emit_placed(b, &(struct event_placed){here(b, base), base, slice_of("", 0),
-				  slice_of("", 0), NO_TAGS});
+	emit_placed(b, here(b, base), base, slice_of("", 0), slice_of("", 0), is_now.maker);
 	broker_emit_copy_gone(b, &(struct event_copy_gone){base, token, NO_TAGS});
 	for (int i = 0; i < UNIT; i++)
 		if (u.queue[i])
@@ -774,13 +800,12 @@ static const struct copy *copy_of(const struct broker *b, struct slice base, str
 static enum rmq_error stay(
     struct broker *b, struct conn *c, const struct wire_move_in *m, char text[TEXT_MAX + 1])
 {
-	enum rmq_error err = may_write(b, m->queue, text);
+	enum rmq_error err = may_write(b, c->owner, m->queue, text);
 	if (err)
 		return err;
 	broker_name_owner(b, c->session);
 	broker_reserve(b, MOVE_ROOM);
-	broker_emit_placed(b, &(struct event_placed){PLACE_HERE, m->queue, slice_of("", 0),
-				  slice_of("", 0), NO_TAGS});
+	emit_placed(b, PLACE_HERE, m->queue, slice_of("", 0), slice_of("", 0), c->owner);
 	broker_taken(b, c, m->n);
 	return RMQ_E_OK;
 }

@@ -26,7 +26,7 @@ TAILQ_HEAD(session_list, session);
 struct owner {
 	RB_ENTRY(owner) by_name;
 	uint32_t
-	    users; /* sessions, connections, queues, copies and keys of the map that name it */
+	    users; /* sessions, connections, queues, places, copies, keys of the map that name it */
 	uint32_t uid;
 	uint32_t idle_count;
 	uint32_t conns;
@@ -35,6 +35,7 @@ struct owner {
 	uint32_t ids;		  /* that these remember */
 	uint32_t watches;	  /* of its connections */
 	uint32_t moves;		  /* queues that these hold */
+	uint32_t places;	  /* of queues, that it has made */
 	uint32_t copies;	  /* of queues, that it has begun */
 	uint32_t kv_keys;	  /* of the map that it has put */
 	uint64_t kv_bytes;	  /* of these and their values */

@@ -40,6 +40,17 @@ static void remove_copy(struct places *p, struct place *one, struct copy *c)
 	*p->part_bytes += part_max(one);
 }
 
+static void set_maker(struct places *p, struct place *one, struct owner *maker)
+{
+	if (one->maker) {
+		one->maker->places--;
+		owner_drop(p->owners, one->maker);
+	}
+	one->maker = maker;
+	if (maker)
+		maker->places++;
+}
+
 static void end(struct places *p, struct place *one)
 {
 	struct copy *c;
@@ -48,6 +59,7 @@ static void end(struct places *p, struct place *one)
 	*p->part_bytes -= part_max(one);
 	RB_REMOVE(place_tree, &p->by_name, one);
 	p->count--;
+	set_maker(p, one, NULL);
 	free(one->cell);
 	free(one);
 }
@@ -125,8 +137,8 @@ static void tidy(struct places *p, struct place *one)
 		end(p, one);
 }
 
-void places_set(
-    struct places *p, uint8_t state, struct slice name, struct slice cell, struct slice token)
+void places_set(struct places *p, uint8_t state, struct slice name, struct slice cell,
+    struct slice token, struct owner *maker)
 {
 	struct place *one = make(p, name);
 	*p->part_bytes -= part_max(one);
@@ -142,6 +154,11 @@ void places_set(
 	if (token.len > 0)
 		memcpy(one->token, token.data, token.len);
 	*p->part_bytes += part_max(one);
+	if (state == PLACE_NONE) {
+		owner_drop(p->owners, maker);
+		maker = NULL;
+	}
+	set_maker(p, one, maker);
 	tidy(p, one);
 }
 

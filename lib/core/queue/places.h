@@ -47,13 +47,14 @@ struct place {
 	uint8_t cell_len;
 	uint8_t token[CELL_TOKEN_SIZE]; /* AWAY: what opens it there */
 	char *cell;			/* AWAY: owned */
+	struct owner *maker;		/* who has made it; NULL: it has no state */
 	char name[];
 };
 RB_HEAD(place_tree, place);
 TAILQ_HEAD(all_copies, copy);
 
 /* What an entry, or a copy, takes in a checkpoint besides name and cell, at most. */
-#define PLACE_PART_MAX 32
+#define PLACE_PART_MAX (32 + EVENT_MAKER_MAX)
 #define COPY_PART_MAX  (40 + EVENT_MAKER_MAX + TAG_U64_SIZE + COPY_FROM_SIZE)
 /* … of which the tag that says where it is copied from. */
 #define COPY_FROM_SIZE (4 + RAFT_NAME_MAX)
@@ -101,9 +102,9 @@ struct copy *place_copy(const struct place *one, struct slice token);
 
 /* Whether this can be an entry: a name, a state, and with AWAY alone a cell and a token or none. */
 bool place_valid(uint8_t state, struct slice name, struct slice cell, struct slice token);
-/* The name's place is this from now on. */
-void places_set(
-    struct places *p, uint8_t state, struct slice name, struct slice cell, struct slice token);
+/* The name's place is this from now on, and that owner's.  Takes the use of it. */
+void places_set(struct places *p, uint8_t state, struct slice name, struct slice cell,
+    struct slice token, struct owner *maker);
 /* A copy with that token has begun as number `number`; nothing if it is known.  Takes the use of the owner. */
 void places_add_copy(struct places *p, struct slice name, struct slice token, uint64_t number,
     uint64_t since_ms, struct slice from, struct owner *maker);

@@ -437,6 +437,8 @@ const char *event_name(unsigned type);
 	X(CREATE, EVENT_TAG_ARRIVING, arriving) \
 	X(PART_QUEUE, EVENT_TAG_ARRIVING, arriving) \
 	X(PART_QUEUE, PART_QUEUE_TAG_LEFT, left) \
+	X(PLACED, EVENT_TAG_MAKER, maker) \
+	X(PART_PLACE, EVENT_TAG_MAKER, maker) \
 	X(COPY, EVENT_TAG_MAKER, maker) \
 	X(PART_COPY, EVENT_TAG_MAKER, maker) \
 	X(COPY, COPY_TAG_FROM, from) \
@@ -491,7 +493,8 @@ static inline uint32_t event_chunk_queues_len(uint32_t shares)
 
 /*
  * CREATE and PART_QUEUE: the user who made the queue, and its node; not there: it is not known.  KV_PUT
- * and PART_KV_ENTRY: who put it.  COPY and PART_COPY: who has begun it.
+ * and PART_KV_ENTRY: who put it.  PLACED and PART_PLACE: who has made the place.  COPY and PART_COPY: who has
+ * begun it.
  */
 #define EVENT_TAG_MAKER	 3
 #define EVENT_MAKER(F)	 F(u32, uid) F(rest, node)
