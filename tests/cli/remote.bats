@@ -260,7 +260,7 @@ known() {
 }
 
 @test "remote: of a contact point that is a command, what it says on stderr is seen, and its end" {
-	run -75 rmq-send --timeout 50ms -S "exec:echo no host >&2; exit 3" jobs a
+	run -75 rmq-send --timeout 0 -S "exec:echo no host >&2; exit 3" jobs a
 	assert_line "no host"
 	assert_line --partial "no daemon answers at exec:echo no host >&2; exit 3 (it ended with status 3)"
 	run -69 rmq-recv --timeout 0 -S "exec:sleep 0.1 & exit 4" jobs true

@@ -606,7 +606,9 @@ static uint64_t tell_waiting(struct client_io *io, struct mono_time now)
 			(io->said == CLIENT_WAITS_ROOM && client_lacks_room(io->client));
 	if (io->said && io->said != w.what && client_welcomed(io->client) && !given_up)
 		say_goes_on(io);
-	io->said = CLIENT_WAITS_NOT;
+	/* A daemon that is away for a moment is not the end of a circle. */
+	if (io->said != CLIENT_WAITS_CELLS || w.what != CLIENT_WAITS_DAEMON)
+		io->said = CLIENT_WAITS_NOT;
 	if (!w.what)
 		return CLIENT_FOREVER;
 	if (now.ms - w.since.ms < io->patience_ms)
