@@ -1,12 +1,11 @@
 #include "drop_copy.h"
 
-#include <poll.h>
 #include <sodium/randombytes.h>
 #include <stdio.h>
 
 #include "core/client/dropper.h"
+#include "pinned.h"
 #include "sys/process/clock.h"
-#include "sys/process/signals.h"
 
 struct dropping {
 	struct cells_asked *cells;
@@ -14,39 +13,15 @@ struct dropping {
 	const char *queue;
 	const char *cell;
 	struct dropper *dropper;
-	struct client_io io[2]; /* DROPPER_Y, DROPPER_Z */
-	bool opened[2];
+	struct pinned sides[2]; /* DROPPER_Y, DROPPER_Z */
 	struct slice names[2];
 };
 
 static enum rmq_error open_side(struct dropping *d, enum dropper_side side, uint32_t i)
 {
-	struct reason why;
-	struct admin *a = d->admin;
 	struct client_host host = dropper_host(d->dropper, side);
-	struct client_config config = {
-	    .window = 1, .timeout_ms = a->common.timeout_ms, .no_wait = true, .pinned = true};
-	struct client_io_cell at = cells_at(d->cells, i);
-	enum rmq_error err =
-	    client_io_open_cell(&d->io[side], &a->common, &at, &config, &host, &why);
-	d->names[side] = at.name;
-	d->opened[side] = !err;
-	return err ? admin_fail(a, err, "cell %.*s: %s", (int)at.name.len,
-			 (const char *)at.name.data, why.text)
-		   : RMQ_E_OK;
-}
-
-static void close_side(struct dropping *d, enum dropper_side side)
-{
-	int timeout_ms;
-	struct client_io *io = &d->io[side];
-	if (!d->opened[side])
-		return;
-	client_bye(io->client);
-	if (!client_dead(io->client))
-		(void)client_io_prepare(io, &timeout_ms);
-	client_io_close(io);
-	d->opened[side] = false;
+	d->names[side] = cells_name(d->cells->list, i);
+	return pinned_open(&d->sides[side], d->cells, i, &host);
 }
 
 /* Until the dropper is done, or needs the next cell. */
@@ -54,21 +29,9 @@ static void run(struct dropping *d)
 {
 	while (
 	    dropper_turn(d->dropper, clock_mono()), dropper_state(d->dropper) == DROPPER_GOES) {
-		struct pollfd p[3] = {{.fd = -1}, {.fd = -1}, {signals_fd(), POLLIN, 0}};
-		int timeout_ms = -1, due_ms;
-		for (unsigned i = 0; i < 2; i++) {
-			if (!d->opened[i])
-				continue;
-			p[i] = client_io_prepare(&d->io[i], &due_ms);
-			if (due_ms >= 0)
-				timeout_ms = client_io_sooner(timeout_ms, (uint64_t)due_ms);
-		}
-		if (poll(p, 3, timeout_ms) > 0)
-			for (unsigned i = 0; i < 2; i++)
-				if (d->opened[i])
-					client_io_turn(&d->io[i], p[i].revents);
-		if (signals_caught())
-			admin_die(d->admin);
+		struct pollfd fds[3];
+		int timeout_ms = pinned_prepare(d->sides, 2, fds);
+		pinned_poll(d->admin, d->sides, 2, fds, timeout_ms);
 	}
 }
 
@@ -79,8 +42,7 @@ static enum rmq_error failed(struct dropping *d)
 	enum dropper_side side;
 	enum rmq_error code = dropper_error(d->dropper, &text, &side);
 	struct slice name = d->names[side];
-	if (client_dead(d->io[side].client))
-		text = client_io_why(&d->io[side], code, text, why);
+	text = pinned_why(&d->sides[side], code, text, why);
 	return admin_fail(d->admin, code, "cell %.*s: %.*s%s", (int)name.len,
 	    (const char *)name.data, (int)text.len, (const char *)text.data,
 	    dropper_count(d->dropper) > 0
@@ -96,7 +58,7 @@ static enum rmq_error go_round(struct dropping *d, uint32_t y)
 	if (err)
 		return err;
 	randombytes_buf(token, sizeof(token));
-	dropper_begin(d->dropper, clock_mono(), d->io[DROPPER_Y].client, token);
+	dropper_begin(d->dropper, clock_mono(), d->sides[DROPPER_Y].io.client, token);
 	run(d);
 	for (uint32_t i = 0; !err && dropper_state(d->dropper) == DROPPER_NEXT; i++) {
 		if (i == y)
@@ -104,11 +66,11 @@ static enum rmq_error go_round(struct dropping *d, uint32_t y)
 		err = open_side(d, DROPPER_Z, i);
 		if (err)
 			return err;
-		dropper_ask(d->dropper, clock_mono(), d->io[DROPPER_Z].client);
+		dropper_ask(d->dropper, clock_mono(), d->sides[DROPPER_Z].io.client);
 		run(d);
 		if (dropper_state(d->dropper) == DROPPER_FAILED)
 			err = failed(d);
-		close_side(d, DROPPER_Z);
+		pinned_close(&d->sides[DROPPER_Z]);
 	}
 	return err ? err : dropper_state(d->dropper) == DROPPER_FAILED ? failed(d) : RMQ_E_OK;
 }
@@ -152,7 +114,7 @@ enum rmq_error drop_copy_run(struct cells_asked *c, const char *queue, const cha
 	if (!err)
 		err = tell(&d);
 	for (unsigned i = 0; i < 2; i++)
-		close_side(&d, i);
+		pinned_close(&d.sides[i]);
 	dropper_free(d.dropper);
 	return err;
 }

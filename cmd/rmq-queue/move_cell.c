@@ -1,14 +1,13 @@
 #include "move_cell.h"
 
-#include <poll.h>
 #include <sodium/randombytes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/name.h"
 #include "core/client/mover.h"
+#include "pinned.h"
 #include "sys/process/clock.h"
-#include "sys/process/signals.h"
 
 #define AGAIN_MAX  8	/* times that it begins anew */
 #define AGAIN_MS   200	/* before that */
@@ -21,10 +20,9 @@ struct moving {
 	const char *to;
 	char from[RAFT_NAME_MAX + 1];
 	struct mover *mover;
-	struct client_io io[2]; /* MOVER_X, MOVER_Y */
-	bool opened[2];
-	uint64_t since;	   /* it has waited for the same */
-	uint64_t patience; /* … and so long before it says so */
+	struct pinned sides[2]; /* MOVER_X, MOVER_Y */
+	uint64_t since;		/* it has waited for the same */
+	uint64_t patience;	/* … and so long before it says so */
 	enum mover_doing doing;
 	bool shortened; /* a way there */
 };
@@ -80,8 +78,7 @@ static enum rmq_error failed(struct moving *m)
 	struct slice text;
 	enum mover_side side;
 	enum rmq_error code = mover_error(m->mover, &text, &side);
-	if (client_dead(m->io[side].client))
-		text = client_io_why(&m->io[side], code, text, why);
+	text = pinned_why(&m->sides[side], code, text, why);
 	return admin_fail(m->admin, code, "cell %s: %.*s%s", side == MOVER_X ? m->from : m->to,
 	    (int)text.len, (const char *)text.data, more[mover_gone(m->mover)]);
 }
@@ -90,22 +87,12 @@ static enum rmq_error failed(struct moving *m)
 
 static enum rmq_error open_side(struct moving *m, enum mover_side side, const char *cell)
 {
-	struct reason why;
-	struct admin *a = m->admin;
 	uint32_t i = cells_find(m->cells->list, slice_str(cell));
 	struct client_host host = mover_host(m->mover, side);
-	struct client_config config = {.window = CLIENT_WINDOW,
-	    .timeout_ms = a->common.timeout_ms,
-	    .no_wait = true,
-	    .pinned = true};
-	if (i == CELLS_NONE)
-		return admin_fail(a, RMQ_E_CONFIG,
-		    "it lives in cell %s, which is not in the list of cells", cell);
-	struct client_io_cell at = cells_at(m->cells, i);
-	enum rmq_error err =
-	    client_io_open_cell(&m->io[side], &a->common, &at, &config, &host, &why);
-	m->opened[side] = !err;
-	return err ? admin_fail(a, err, "cell %s: %s", cell, why.text) : RMQ_E_OK;
+	return i == CELLS_NONE
+		   ? admin_fail(m->admin, RMQ_E_CONFIG,
+			 "it lives in cell %s, which is not in the list of cells", cell)
+		   : pinned_open(&m->sides[side], m->cells, i, &host);
 }
 
 typedef void mover_begins(struct mover *m, struct mono_time now, struct client *x,
@@ -117,21 +104,12 @@ static void run(struct moving *m, mover_begins *begin)
 	struct mono_time now = clock_mono();
 	uint8_t token[CELL_TOKEN_SIZE];
 	randombytes_buf(token, sizeof(token));
-	begin(m->mover, now, m->io[MOVER_X].client, m->io[MOVER_Y].client, token);
+	begin(m->mover, now, m->sides[MOVER_X].io.client, m->sides[MOVER_Y].io.client, token);
 	while (mover_turn(m->mover, now), mover_state(m->mover) == MOVER_GOES) {
-		struct pollfd p[3] = {{.fd = -1}, {.fd = -1}, {signals_fd(), POLLIN, 0}};
-		int timeout_ms = PATIENT_MS, due_ms;
-		for (unsigned i = 0; i < 2; i++) {
-			p[i] = client_io_prepare(&m->io[i], &due_ms);
-			if (due_ms >= 0)
-				timeout_ms = client_io_sooner(timeout_ms, (uint64_t)due_ms);
-		}
+		struct pollfd fds[3];
+		int timeout_ms = client_io_sooner(pinned_prepare(m->sides, 2, fds), PATIENT_MS);
 		timeout_ms = client_io_sooner(timeout_ms, mover_due_ms(m->mover, clock_mono()));
-		if (poll(p, 3, timeout_ms) > 0)
-			for (unsigned i = 0; i < 2; i++)
-				client_io_turn(&m->io[i], p[i].revents);
-		if (signals_caught())
-			admin_die(m->admin);
+		pinned_poll(m->admin, m->sides, 2, fds, timeout_ms);
 		now = clock_mono();
 		say(m, now.ms);
 	}
@@ -151,16 +129,8 @@ static enum rmq_error open_both(struct moving *m)
 
 static void close_both(struct moving *m)
 {
-	int timeout_ms;
-	for (unsigned i = 0; i < 2; i++) {
-		if (!m->opened[i])
-			continue;
-		client_bye(m->io[i].client);
-		if (!client_dead(m->io[i].client))
-			(void)client_io_prepare(&m->io[i], &timeout_ms);
-		client_io_close(&m->io[i]);
-		m->opened[i] = false;
-	}
+	for (unsigned i = 0; i < 2; i++)
+		pinned_close(&m->sides[i]);
 	mover_free(m->mover);
 	m->mover = NULL;
 }

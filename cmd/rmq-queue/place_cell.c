@@ -1,13 +1,12 @@
 #include "place_cell.h"
 
-#include <poll.h>
 #include <sodium/randombytes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/client/placer.h"
+#include "pinned.h"
 #include "sys/process/clock.h"
-#include "sys/process/signals.h"
 
 struct placing {
 	struct cells_asked *cells;
@@ -15,9 +14,8 @@ struct placing {
 	const char *queue;
 	uint32_t to, home;
 	struct placer *placer;
-	struct client_io *ios; /* of each cell, … */
+	struct pinned *seats; /* of each cell */
 	bool lost[CELLS_MAX];
-	bool opened[CELLS_MAX]; /* … that is */
 };
 
 static enum rmq_error number_of(struct cells_asked *c, const char *name, uint32_t *i)
@@ -50,41 +48,21 @@ static enum rmq_error note_lost(struct placing *p, const struct lost_cells *lost
 
 static enum rmq_error open_all(struct placing *p)
 {
-	struct admin *a = p->admin;
-	struct client_config config = {.window = CLIENT_WINDOW,
-	    .timeout_ms = a->common.timeout_ms,
-	    .no_wait = true,
-	    .pinned = true};
-	for (uint32_t i = 0; i < p->cells->list->count; i++) {
-		struct reason why;
-		struct slice name = cells_name(p->cells->list, i);
+	enum rmq_error err = RMQ_E_OK;
+	for (uint32_t i = 0; !err && i < p->cells->list->count; i++) {
 		struct client_host host = placer_host(p->placer, i);
-		struct client_io_cell at = cells_at(p->cells, i);
-		if (p->lost[i])
-			continue;
-		enum rmq_error err =
-		    client_io_open_cell(&p->ios[i], &a->common, &at, &config, &host, &why);
-		if (err)
-			return admin_fail(a, err, "cell %.*s: %s", (int)name.len,
-			    (const char *)name.data, why.text);
-		p->opened[i] = true;
+		if (!p->lost[i])
+			err = pinned_open(&p->seats[i], p->cells, i, &host);
 	}
-	return RMQ_E_OK;
+	return err;
 }
 
 static void close_all(struct placing *p)
 {
-	int timeout_ms;
-	for (uint32_t i = 0; i < p->cells->list->count; i++) {
-		if (!p->opened[i])
-			continue;
-		client_bye(p->ios[i].client);
-		if (!client_dead(p->ios[i].client))
-			(void)client_io_prepare(&p->ios[i], &timeout_ms);
-		client_io_close(&p->ios[i]);
-	}
+	for (uint32_t i = 0; p->seats && i < p->cells->list->count; i++)
+		pinned_close(&p->seats[i]);
 	placer_free(p->placer);
-	free(p->ios);
+	free(p->seats);
 }
 
 /* All clients and the placer, until it is done with. */
@@ -96,29 +74,15 @@ static void run(struct placing *p)
 	uint8_t token[CELL_TOKEN_SIZE];
 	randombytes_buf(token, sizeof(token));
 	for (uint32_t i = 0; i < count; i++)
-		clients[i] = p->opened[i] ? p->ios[i].client : NULL;
+		clients[i] = p->seats[i].opened ? p->seats[i].io.client : NULL;
 	placer_begin(p->placer, clock_mono(), clients, token);
 	while (placer_turn(p->placer, clock_mono()), placer_state(p->placer) == PLACER_GOES) {
-		int timeout_ms = -1, due_ms;
-		fds[count] = (struct pollfd){signals_fd(), POLLIN, 0};
-		for (uint32_t i = 0; i < count; i++) {
-			fds[i] = (struct pollfd){.fd = -1};
-			if (!p->opened[i])
-				continue;
-			fds[i] = client_io_prepare(&p->ios[i], &due_ms);
-			if (due_ms >= 0)
-				timeout_ms = client_io_sooner(timeout_ms, (uint64_t)due_ms);
-		}
+		int timeout_ms = pinned_prepare(p->seats, count, fds);
 		/* Preparing may find that there is no hope. */
 		placer_turn(p->placer, clock_mono());
 		if (placer_state(p->placer) != PLACER_GOES)
 			break;
-		if (poll(fds, count + 1, timeout_ms) > 0)
-			for (uint32_t i = 0; i < count; i++)
-				if (p->opened[i])
-					client_io_turn(&p->ios[i], fds[i].revents);
-		if (signals_caught())
-			admin_die(p->admin);
+		pinned_poll(p->admin, p->seats, count, fds, timeout_ms);
 	}
 }
 
@@ -137,8 +101,7 @@ static enum rmq_error failed(struct placing *p)
 		return admin_fail(p->admin, code, "%.*s: see Cells in rmq(7)", (int)text.len,
 		    (const char *)text.data);
 	name = cells_name(p->cells->list, cell);
-	if (client_dead(p->ios[cell].client))
-		text = client_io_why(&p->ios[cell], code, text, why);
+	text = pinned_why(&p->seats[cell], code, text, why);
 	bool gone = code == RMQ_E_NO_DAEMON && cell != p->to && cell != p->home;
 	return admin_fail(p->admin, code, "cell %.*s: %.*s%s%s", (int)name.len,
 	    (const char *)name.data, (int)text.len, (const char *)text.data, then,
@@ -160,9 +123,9 @@ enum rmq_error place_cell_run(
 		return err;
 	struct placer_config config = {slice_str(queue), c->list, p.to};
 	p.placer = placer_new(&config);
-	p.ios = calloc(c->list->count, sizeof(*p.ios));
-	err = p.placer && p.ios ? open_all(&p)
-				: admin_fail(c->main, RMQ_E_LIMIT, "out of memory");
+	p.seats = calloc(c->list->count, sizeof(*p.seats));
+	err = p.placer && p.seats ? open_all(&p)
+				  : admin_fail(c->main, RMQ_E_LIMIT, "out of memory");
 	if (!err) {
 		run(&p);
 		if (placer_state(p.placer) == PLACER_FAILED)

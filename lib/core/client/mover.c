@@ -420,13 +420,11 @@ static void on_exported(void *arg, const struct wire_exported *e, enum rmq_error
 static void on_bound(void *arg, struct slice queue, struct slice pattern)
 {
 	struct mover *m = ((struct side *)arg)->mover;
-	char name[NAME_FULL_MAX + sizeof(NAME_AWAY_SUFFIX)];
+	char name[AWAY_NAME_MAX];
 	(void)queue;
 	if (m->step != BINDS || client_dead(y_of(m)) || RMQ_VARIANT(MOVER_UNBOUND))
 		return;
-	int len =
-	    snprintf(name, sizeof(name), "%.*s%s", (int)m->base_len, m->base, NAME_AWAY_SUFFIX);
-	client_bind(y_of(m), m->now, WIRE_TYPE_BIND, slice_of(name, (size_t)len), pattern,
+	client_bind(y_of(m), m->now, WIRE_TYPE_BIND, cells_away_name(base_of(m), name), pattern,
 	    BIND_CREATE, NULL);
 }
 
