@@ -1935,6 +1935,17 @@ static void connect_to_cell(uint64_t now, const char *cell)
 	client_connected(client, NOW(now), 0);
 }
 
+/* It leaves the daemon, and comes to this cell as soon as it may; returns when. */
+static uint64_t led_to(uint64_t now, const char *cell)
+{
+	expect_frames(now, "BYE ");
+	client_disconnected(client, NOW(now));
+	now += client_due_ms(client, NOW(now));
+	connect_to_cell(now, cell);
+	expect_frames(now, "HELLO(0,0) ");
+	return now;
+}
+
 /* The daemon says that q lives in `cell`. */
 static void moved(uint64_t now, const char *queue, const char *cell, const char *token)
 {
@@ -2192,11 +2203,7 @@ static uint64_t hop(uint64_t now, const char *cell)
 	refuse_elsewhere(now, 1, cell);
 	if (client_dead(client))
 		return now;
-	expect_frames(now, "BYE ");
-	client_disconnected(client, NOW(now));
-	now += client_due_ms(client, NOW(now));
-	connect_to_cell(now, cell);
-	expect_frames(now, "HELLO(0,0) ");
+	now = led_to(now, cell);
 	welcome(now, 12, 0);
 	expect_frames(now, "SEND#1/0 ");
 	return now;
@@ -2324,11 +2331,7 @@ static void a_list_that_names_cells_otherwise_is_told_from_one_that_differs(void
 	begin_one("x");
 	for (int i = 0; i < 5; i++) {
 		refuse_elsewhere(now, 1, "b");
-		expect_frames(now, "BYE ");
-		client_disconnected(client, NOW(now));
-		now += client_due_ms(client, NOW(now));
-		connect_to_cell(now, "b");
-		expect_frames(now, "HELLO(0,0) ");
+		now = led_to(now, "b");
 		DAEMON(now, welcome, WIRE_VERSION, features, 12, 0, 0, 1 << 20,
 		    slice_of(tags.p, tags.len));
 		expect_frames(now, "SEND#1/0 ");
@@ -2355,11 +2358,7 @@ static void without_waiting_a_circle_ends_who_asks(void **state)
 		const char *cell = i % 2 ? "a" : "b";
 		expect_frames(now, "BINDINGS ");
 		moved(now, "q", cell, "");
-		expect_frames(now, "BYE ");
-		client_disconnected(client, NOW(now));
-		now += client_due_ms(client, NOW(now));
-		connect_to_cell(now, cell);
-		expect_frames(now, "HELLO(0,0) ");
+		now = led_to(now, cell);
 		welcome(now, 12, 0);
 	}
 	expect_frames(now, "BINDINGS ");
@@ -2388,11 +2387,7 @@ static void a_cell_that_has_forgotten_what_came_to_it_is_named(void **state)
 		moved(now, "q", there ? "b" : "a", there ? "0123456789abcdef" : "");
 		if (story[0] != 0)
 			break;
-		expect_frames(now, "BYE ");
-		client_disconnected(client, NOW(now));
-		now += client_due_ms(client, NOW(now));
-		connect_to_cell(now, there ? "b" : "a");
-		expect_frames(now, "HELLO(0,0) ");
+		now = led_to(now, there ? "b" : "a");
 		welcome(now, 12, 0);
 	}
 	assert_story("fatal 33; ");
@@ -2422,11 +2417,7 @@ static void who_gets_on_may_go_to_and_fro(void **state)
 		if (i == 19)
 			break;
 		refuse_elsewhere(now, 2, i % 2 ? "a" : "b");
-		expect_frames(now, "BYE ");
-		client_disconnected(client, NOW(now));
-		now += client_due_ms(client, NOW(now));
-		connect_to_cell(now, i % 2 ? "a" : "b");
-		expect_frames(now, "HELLO(0,0) ");
+		now = led_to(now, i % 2 ? "a" : "b");
 		welcome(now, 9, 0);
 	}
 	assert_int_equal(client_unanswered(client), 0);
@@ -2473,11 +2464,7 @@ static void subscriptions_in_two_cells_go_to_and_fro_slowly(void **state)
 		DAEMON(now, subscribed, (uint32_t)i % 2, 3000);
 		moved(now, i % 2 ? "q" : "r", i % 2 ? "a" : "b", "");
 		DAEMON(now, sub_failed, 1 - (uint32_t)i % 2, RMQ_E_ELSEWHERE, {0});
-		expect_frames(now, "BYE ");
-		client_disconnected(client, NOW(now));
-		now += client_due_ms(client, NOW(now));
-		connect_to_cell(now, i % 2 ? "a" : "b");
-		expect_frames(now, "HELLO(0,0) ");
+		now = led_to(now, i % 2 ? "a" : "b");
 		welcome(now, 12, 0);
 	}
 	assert_true(now > 3000);
